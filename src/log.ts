@@ -1,0 +1,27 @@
+// One line of JSON per entry on stderr: machines read it, and stdout stays free for the banner.
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
+}
+
+const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 }
+
+/** Writes entries at or above `level`. Callers pass ids and counts, never message content or credentials. */
+export function createLog(level: LogLevel, write = (line: string) => process.stderr.write(line)): Log {
+  const at = (entryLevel: Exclude<LogLevel, 'silent'>) => (message: string, fields?: LogFields) => {
+    if (rank[entryLevel] < rank[level]) return
+    write(JSON.stringify({ time: new Date().toISOString(), level: entryLevel, message, ...fields }) + '\n')
+  }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+/** What an unknown thrown value says of itself, without its stack. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
