@@ -1,0 +1,130 @@
+import type { AddressInfo } from 'node:net'
+import type { Config } from './config.ts'
+import { Engine } from './engine/engine.ts'
+import { buildServer } from './http/server.ts'
+import { reasonOf, type Log } from './log.ts'
+import { resolveAlias } from './models/aliases.ts'
+import { createChatCompletionsModel } from './models/chat-completions.ts'
+import { createDemoModel } from './models/demo.ts'
+import { createHttpTransport, type HttpTransport, type Timeouts } from './models/http-transport.ts'
+import { createModelRouter } from './models/router.ts'
+import { contextWindow } from './models/windows.ts'
+import { refuseOwnAddress } from './self-url.ts'
+import { StoreStartError } from './store/embedded/errors.ts'
+import { startEmbeddedPostgres, type EmbeddedPostgres } from './store/embedded/launcher.ts'
+import type { Connection } from './store/pool.ts'
+import { openStore, type Store } from './store/store.ts'
+
+export interface App {
+  /** Where it listens, for instance http://127.0.0.1:8283 */
+  url: string
+  /** The model behind it, for people; no credential. */
+  model: string
+  /** The store, for people; no credential. */
+  storeDescription: string
+  /** Something unusual that the user should know, or null. */
+  notice: string | null
+  store: Store
+  engine: Engine
+  /** Stops in order: runs reach a safe point, streams end, the store closes. Within 15 s. */
+  stop(): Promise<void>
+}
+
+/** What tests may set differently; the defaults are those of production. */
+export interface Tuning {
+  /** Milliseconds between heartbeats. */
+  beatMs?: number
+  /** Milliseconds that runs get to end when the server stops. */
+  drainMs?: number
+  modelTimeouts?: Partial<Timeouts>
+}
+
+const defaults = { beatMs: 1_000, drainMs: 8_000, silence: 5, maxAttempts: 3 }
+
+/** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
+export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
+  const started: (() => Promise<unknown>)[] = []
+  const stopAll = async () => {
+    for (const stop of started.splice(0).reverse()) await stop()
+  }
+  try {
+    if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
+    const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir: config.dataDir, log })
+    if (embedded) started.push(() => embedded.stop())
+    const store = await connect(embedded, config, log)
+    started.push(() => store.close())
+    const { model, transport } = modelOf(config, tuning)
+    if (transport) started.push(() => transport.close())
+
+    const engine = new Engine({
+      store,
+      model,
+      windowOf: (name) => contextWindow(resolveAlias(config.aliases, name), config.windows),
+      log,
+      capacity: config.capacity,
+      beatMs: tuning.beatMs ?? defaults.beatMs,
+      silence: defaults.silence,
+      maxAttempts: defaults.maxAttempts,
+    })
+    const [stopping, closing] = [new AbortController(), new AbortController()]
+    const http = buildServer({
+      store,
+      log,
+      runTtl: config.runTtl,
+      listModels: (signal) => model.list(signal),
+      stopping: stopping.signal,
+      closing: closing.signal,
+    })
+    started.push(async () => {
+      stopping.abort()
+      const closed = http.close()
+      await engine.drain(tuning.drainMs ?? defaults.drainMs)
+      closing.abort()
+      http.server.closeIdleConnections()
+      setTimeout(() => http.server.closeAllConnections(), 1_000).unref()
+      await closed
+    })
+    await http.listen({ host: config.host, port: config.port, backlog: 4096 })
+    engine.start()
+
+    const { port } = http.server.address() as AddressInfo
+    return {
+      url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+      model: model.description,
+      storeDescription: embedded
+        ? `embedded PostgreSQL ${embedded.version} in ${embedded.dataDir}`
+        : 'the PostgreSQL of DATABASE_URL',
+      notice: embedded?.notice ?? null,
+      store,
+      engine,
+      stop: stopAll,
+    }
+  } catch (error) {
+    await stopAll()
+    throw error
+  }
+}
+
+async function connect(embedded: EmbeddedPostgres | null, config: Config, log: Log): Promise<Store> {
+  const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
+  try {
+    return await openStore({ connection, log })
+  } catch (error) {
+    if (error instanceof StoreStartError || embedded) throw error
+    // pg's own messages name host, user and database, never the password.
+    throw new StoreStartError(`The database of DATABASE_URL cannot be used: ${reasonOf(error)}`)
+  }
+}
+
+function modelOf(config: Config, tuning: Tuning) {
+  let transport: HttpTransport | null = null
+  if (config.modelUrl) {
+    const apiKey = config.modelKey ?? undefined
+    transport = createHttpTransport({ baseUrl: config.modelUrl, apiKey, timeouts: tuning.modelTimeouts })
+  }
+  const backend = transport ? createChatCompletionsModel({ transport }) : undefined
+  return {
+    model: createModelRouter({ backend, demo: createDemoModel(), aliases: config.aliases }),
+    transport,
+  }
+}

@@ -1,0 +1,84 @@
+import { resolve } from 'node:path'
+import type { LogLevel } from './log.ts'
+import { parseAliases, type Aliases } from './models/aliases.ts'
+import { parseWindows, type Windows } from './models/windows.ts'
+
+// The only place that reads the environment. Every setting has a default that works on a fresh machine.
+
+export interface Config {
+  host: string
+  port: number
+  /** Folder of the embedded Postgres; unused with databaseUrl. */
+  dataDir: string
+  databaseUrl: string | null
+  /** Chat Completions endpoint, or null: the demo model answers. */
+  modelUrl: string | null
+  modelKey: string | null
+  aliases: Aliases
+  windows: Windows
+  logLevel: LogLevel
+  /** Seconds after which a run expires. */
+  runTtl: number
+  /** Runs executed at a time by this process. */
+  capacity: number
+}
+
+/** A setting that cannot be used; the message names it. */
+export class ConfigError extends Error {}
+
+const openAiUrl = 'https://api.openai.com/v1'
+const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
+
+/** Reads the settings from `env`. Throws ConfigError for the first that cannot be used. */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  // An empty variable counts as one that is not set.
+  const get = (name: string) => env[name]?.trim() || null
+  const key = get('OPENAI_API_KEY')
+  const url = get('OPENAI_BASE_URL') ?? (key ? openAiUrl : null)
+  return {
+    host: get('HOST') ?? '127.0.0.1',
+    port: integer('PORT', get('PORT'), 8283, 0, 65_535),
+    dataDir: resolve(get('DATA_DIR') ?? './data'),
+    databaseUrl: databaseUrl(get('DATABASE_URL')),
+    modelUrl: url && httpUrl('OPENAI_BASE_URL', url),
+    modelKey: key,
+    aliases: parsed(() => parseAliases(get('MODEL_ALIASES') ?? '')),
+    windows: parsed(() => parseWindows(get('MODEL_WINDOWS') ?? '')),
+    logLevel: logLevel(get('LOG_LEVEL') ?? 'info'),
+    runTtl: integer('RUN_EXPIRES_AFTER', get('RUN_EXPIRES_AFTER'), 600, 1, 31_536_000),
+    capacity: integer('MAX_CONCURRENT_RUNS', get('MAX_CONCURRENT_RUNS'), 10_000, 1, 1_000_000),
+  }
+}
+
+function integer(name: string, text: string | null, otherwise: number, least: number, most: number): number {
+  if (text === null) return otherwise
+  const value = /^\d+$/.test(text) ? Number(text) : NaN
+  if (value >= least && value <= most) return value
+  throw new ConfigError(`${name} must be a whole number from ${least} to ${most}, and it is "${text}".`)
+}
+
+function httpUrl(name: string, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return text.replace(/\/+$/, '')
+  throw new ConfigError(`${name} must be an http or https URL such as http://127.0.0.1:11434/v1.`)
+}
+
+// The text is not repeated: it may hold a password.
+function databaseUrl(text: string | null): string | null {
+  if (text === null || /^postgres(ql)?:\/\//.test(text)) return text
+  throw new ConfigError('DATABASE_URL must begin with postgres:// or postgresql://.')
+}
+
+function logLevel(text: string): LogLevel {
+  const level = logLevels.find((one) => one === text.toLowerCase())
+  if (level) return level
+  throw new ConfigError(`LOG_LEVEL must be one of ${logLevels.join(', ')}, and it is "${text}".`)
+}
+
+function parsed<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error))
+  }
+}

@@ -1,0 +1,88 @@
+// The one registry of errors that this server answers (wire.md §9). docs/errors.md lists each key, and a test
+// fails when either side misses one.
+
+export interface ErrorBody {
+  error: { message: string; type: string; param: string | null; code: string | null }
+}
+
+interface ErrorKind {
+  status: number
+  type: 'invalid_request_error' | 'server_error'
+  code: string | null
+}
+
+const invalid = (code: string | null, status = 400): ErrorKind => ({
+  status,
+  type: 'invalid_request_error',
+  code,
+})
+
+export const errorKinds = {
+  active_run_blocks_message: invalid(null),
+  active_run_blocks_message_delete: invalid(null),
+  active_run_blocks_run: invalid(null),
+  run_takes_no_outputs: invalid(null),
+  outputs_do_not_match: invalid(null),
+  run_not_cancellable: invalid(null),
+  tool_choice_unknown: invalid(null),
+  tool_not_available: invalid(null),
+  not_found: invalid(null, 404),
+  malformed_id: invalid('invalid_value'),
+  missing_parameter: invalid('missing_required_parameter'),
+  unknown_parameter: invalid('unknown_parameter'),
+  invalid_type: invalid('invalid_type'),
+  invalid_value: invalid('invalid_value'),
+  string_too_long: invalid('string_above_max_length'),
+  string_too_short: invalid('string_below_min_length'),
+  array_too_long: invalid('array_above_max_length'),
+  array_too_short: invalid('array_below_min_length'),
+  object_too_large: invalid('object_above_max_properties'),
+  property_name_too_long: invalid('property_name_above_max_length'),
+  integer_too_large: invalid('integer_above_max_value'),
+  integer_too_small: invalid('integer_below_min_value'),
+  number_too_large: invalid('decimal_above_max_value'),
+  number_too_small: invalid('decimal_below_min_value'),
+  unknown_cursor: invalid('invalid_value'),
+  malformed_json: invalid(null),
+  unsupported_content_type: invalid(null, 415),
+  body_too_large: invalid(null, 413),
+  unknown_url: invalid('unknown_url', 404),
+  model_unreachable: { status: 502, type: 'server_error', code: null },
+  not_ready: { status: 503, type: 'server_error', code: null },
+  internal: { status: 500, type: 'server_error', code: null },
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorKey = keyof typeof errorKinds
+
+/** An error with its place in the registry; thrown anywhere, answered by http in the request's dialect. */
+export class ApiError extends Error {
+  readonly key: ErrorKey
+  readonly param: string | null
+  constructor(key: ErrorKey, message: string, param: string | null = null) {
+    super(message)
+    this.name = 'ApiError'
+    this.key = key
+    this.param = param
+  }
+
+  get status(): number {
+    return errorKinds[this.key].status
+  }
+
+  /** The v2 envelope. */
+  body(): ErrorBody {
+    const { type, code } = errorKinds[this.key]
+    return { error: { message: this.message, type, param: this.param, code } }
+  }
+}
+
+/** `{ error }` and the same fields beside it: the one form of an error event that every SDK raises (overrides.json). */
+export function errorEvent(error: ApiError): { event: 'error'; data: ErrorBody & ErrorBody['error'] } {
+  const body = error.body()
+  return { event: 'error', data: { ...body, ...body.error } }
+}
+
+/** 404 for an id that this project does not hold. `noun` is the word of the message: thread, run, message, ... */
+export function notFound(noun: string, id: string): ApiError {
+  return new ApiError('not_found', `No ${noun} found with id '${id}'.`)
+}

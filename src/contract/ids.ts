@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto'
+
+// Ids are made by the node before the write, so that a replayed write is a no-op. The leading characters grow
+// with time only to keep index inserts local: order never comes from an id.
+
+const prefixes = {
+  assistant: 'asst',
+  thread: 'thread',
+  message: 'msg',
+  run: 'run',
+  step: 'step',
+  call: 'call',
+} as const
+
+export type IdKind = keyof typeof prefixes
+
+const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const timeChars = 8
+
+function timePart(ms: number): string {
+  let rest = ms
+  let out = ''
+  for (let i = 0; i < timeChars; i++) {
+    out = alphabet.charAt(rest % 62) + out
+    rest = Math.floor(rest / 62)
+  }
+  return out
+}
+
+/** `count` characters of base62; bytes of 248 and above are thrown away so that each character is equally likely. */
+function randomPart(count: number): string {
+  let out = ''
+  while (out.length < count) {
+    for (const byte of randomBytes(count * 2)) {
+      if (byte < 248 && out.length < count) out += alphabet.charAt(byte % 62)
+    }
+  }
+  return out
+}
+
+/** A new id: the field's prefix, an underscore and 24 characters of base62 (wire.md §2). */
+export function newId(kind: IdKind): string {
+  return `${prefixes[kind]}_${timePart(Date.now())}${randomPart(24 - timeChars)}`
+}
+
+/** A request id: `req_` and 32 hexadecimal digits (wire.md §2). */
+export function newRequestId(): string {
+  return `req_${randomBytes(16).toString('hex')}`
+}
+
+/** Whether `value` could be an id of this kind; false means that no lookup is needed to refuse it. */
+export function looksLikeId(kind: IdKind, value: string): boolean {
+  return value.startsWith(prefixes[kind]) && /^[A-Za-z0-9_-]{1,128}$/.test(value)
+}
+
+export function idPrefix(kind: IdKind): string {
+  return prefixes[kind]
+}

@@ -1,0 +1,258 @@
+import { Type, type Static, type TSchema } from 'typebox'
+
+// Request bodies and queries of the v2 dialect (wire.md §4): one definition is the type and the validator.
+// Keys that are not listed are refused (wire.md §1 "Unknown body keys").
+
+const closed = { additionalProperties: false } as const
+const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const Maybe = <T extends TSchema>(schema: T) => Type.Optional(Nullable(schema))
+const Literals = <T extends string[]>(...values: [...T]) => Type.Enum(values)
+
+const pairs = <T extends TSchema>(value: T) =>
+  Type.Unsafe<Record<string, Static<T>>>(
+    Type.Object({}, { additionalProperties: value, maxProperties: 16, propertyNames: { maxLength: 64 } }),
+  )
+const MetadataValue = Type.String({ maxLength: 512 })
+/** At most 16 pairs of 64 and 512 characters (wire.md §8). */
+export const Metadata = pairs(MetadataValue)
+/** In a change, null removes a key as "" does. */
+const MetadataChange = pairs(Nullable(MetadataValue))
+
+const FunctionTool = Type.Object(
+  {
+    type: Type.Literal('function'),
+    function: Type.Object(
+      {
+        name: Type.String({ minLength: 1, maxLength: 64 }),
+        description: Type.Optional(Type.String()),
+        parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+        strict: Maybe(Type.Boolean()),
+      },
+      closed,
+    ),
+  },
+  closed,
+)
+const CodeInterpreterTool = Type.Object({ type: Type.Literal('code_interpreter') }, closed)
+const FileSearchTool = Type.Object(
+  {
+    type: Type.Literal('file_search'),
+    file_search: Type.Optional(
+      Type.Object(
+        {
+          max_num_results: Type.Optional(Type.Integer({ minimum: 1, maximum: 50 })),
+          ranking_options: Type.Optional(
+            Type.Object(
+              {
+                ranker: Type.Optional(Literals('auto', 'default_2024_08_21')),
+                score_threshold: Type.Number({ minimum: 0, maximum: 1 }),
+              },
+              closed,
+            ),
+          ),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+)
+const Tool = Type.Union([FunctionTool, CodeInterpreterTool, FileSearchTool])
+
+const ToolResources = Type.Object(
+  {
+    code_interpreter: Type.Optional(
+      Type.Object({ file_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 20 })) }, closed),
+    ),
+    file_search: Type.Optional(
+      Type.Object(
+        {
+          vector_store_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 1 })),
+          vector_stores: Type.Optional(
+            Type.Array(Type.Record(Type.String(), Type.Unknown()), { maxItems: 1 }),
+          ),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+)
+
+const ResponseFormat = Type.Union([
+  Type.Literal('auto'),
+  Type.Object({ type: Type.Literal('text') }, closed),
+  Type.Object({ type: Type.Literal('json_object') }, closed),
+  Type.Object(
+    {
+      type: Type.Literal('json_schema'),
+      json_schema: Type.Object(
+        {
+          name: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
+          description: Type.Optional(Type.String()),
+          schema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+          strict: Maybe(Type.Boolean()),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
+])
+
+const ToolChoice = Type.Union([
+  Literals('none', 'auto', 'required'),
+  Type.Object(
+    { type: Type.Literal('function'), function: Type.Object({ name: Type.String() }, closed) },
+    closed,
+  ),
+  Type.Object({ type: Type.Literal('file_search') }, closed),
+  Type.Object({ type: Type.Literal('code_interpreter') }, closed),
+])
+
+const ReasoningEffort = Literals('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max')
+const Temperature = Type.Number({ minimum: 0, maximum: 2 })
+const TopP = Type.Number({ minimum: 0, maximum: 1 })
+const Instructions = Type.String({ maxLength: 256_000 })
+
+const assistantFields = {
+  name: Maybe(Type.String({ maxLength: 256 })),
+  description: Maybe(Type.String({ maxLength: 512 })),
+  instructions: Maybe(Instructions),
+  tools: Maybe(Type.Array(Tool, { maxItems: 128 })),
+  tool_resources: Maybe(ToolResources),
+  metadata: Maybe(Metadata),
+  temperature: Maybe(Temperature),
+  top_p: Maybe(TopP),
+  response_format: Maybe(ResponseFormat),
+  reasoning_effort: Maybe(ReasoningEffort),
+}
+const Model = Type.String({ minLength: 1, maxLength: 256 })
+
+export const CreateAssistant = Type.Object({ model: Model, ...assistantFields }, closed)
+export const ModifyAssistant = Type.Object(
+  { ...assistantFields, model: Type.Optional(Model), metadata: Maybe(MetadataChange) },
+  closed,
+)
+
+const imageDetail = Type.Optional(Literals('auto', 'low', 'high'))
+const ContentPart = Type.Union([
+  Type.Object(
+    { type: Type.Literal('text'), text: Type.String({ minLength: 1, maxLength: 256_000 }) },
+    closed,
+  ),
+  Type.Object(
+    {
+      type: Type.Literal('image_file'),
+      image_file: Type.Object({ file_id: Type.String(), detail: imageDetail }, closed),
+    },
+    closed,
+  ),
+  Type.Object(
+    {
+      type: Type.Literal('image_url'),
+      image_url: Type.Object({ url: Type.String(), detail: imageDetail }, closed),
+    },
+    closed,
+  ),
+])
+
+export const CreateMessage = Type.Object(
+  {
+    role: Literals('user', 'assistant'),
+    content: Type.Union([
+      Type.String({ minLength: 1, maxLength: 256_000 }),
+      Type.Array(ContentPart, { minItems: 1, maxItems: 1_000 }),
+    ]),
+    attachments: Maybe(
+      Type.Array(
+        Type.Object(
+          {
+            file_id: Type.String(),
+            tools: Type.Array(Type.Object({ type: Literals('code_interpreter', 'file_search') }, closed), {
+              maxItems: 20,
+            }),
+          },
+          closed,
+        ),
+        { maxItems: 100 },
+      ),
+    ),
+    metadata: Maybe(Metadata),
+  },
+  closed,
+)
+
+export const CreateThread = Type.Object(
+  {
+    messages: Maybe(Type.Array(CreateMessage, { maxItems: 1_000 })),
+    tool_resources: Maybe(ToolResources),
+    metadata: Maybe(Metadata),
+  },
+  closed,
+)
+export const ModifyThread = Type.Object(
+  { tool_resources: Maybe(ToolResources), metadata: Maybe(MetadataChange) },
+  closed,
+)
+export const ModifyMetadata = Type.Object({ metadata: Maybe(MetadataChange) }, closed)
+
+const runFields = {
+  assistant_id: Type.String(),
+  model: Maybe(Model),
+  instructions: Maybe(Instructions),
+  tools: Maybe(Type.Array(Tool, { maxItems: 20 })),
+  metadata: Maybe(Metadata),
+  temperature: Maybe(Temperature),
+  top_p: Maybe(TopP),
+  stream: Maybe(Type.Boolean()),
+  max_prompt_tokens: Maybe(Type.Integer({ minimum: 256 })),
+  max_completion_tokens: Maybe(Type.Integer({ minimum: 256 })),
+  truncation_strategy: Maybe(
+    Type.Object(
+      { type: Literals('auto', 'last_messages'), last_messages: Maybe(Type.Integer({ minimum: 1 })) },
+      closed,
+    ),
+  ),
+  tool_choice: Maybe(ToolChoice),
+  parallel_tool_calls: Maybe(Type.Boolean()),
+  response_format: Maybe(ResponseFormat),
+  reasoning_effort: Maybe(ReasoningEffort),
+}
+
+export const CreateRun = Type.Object(
+  {
+    ...runFields,
+    additional_instructions: Maybe(Instructions),
+    additional_messages: Maybe(Type.Array(CreateMessage, { maxItems: 1_000 })),
+  },
+  closed,
+)
+export const CreateThreadAndRun = Type.Object(
+  { ...runFields, thread: Maybe(CreateThread), tool_resources: Maybe(ToolResources) },
+  closed,
+)
+export const SubmitToolOutputs = Type.Object(
+  {
+    tool_outputs: Type.Array(
+      Type.Object(
+        { tool_call_id: Type.Optional(Type.String()), output: Type.Optional(Type.String()) },
+        closed,
+      ),
+      { maxItems: 1_000 },
+    ),
+    stream: Maybe(Type.Boolean()),
+  },
+  closed,
+)
+
+export type CreateAssistant = Static<typeof CreateAssistant>
+export type ModifyAssistant = Static<typeof ModifyAssistant>
+export type CreateMessage = Static<typeof CreateMessage>
+export type CreateThread = Static<typeof CreateThread>
+export type ModifyThread = Static<typeof ModifyThread>
+export type ModifyMetadata = Static<typeof ModifyMetadata>
+export type CreateRun = Static<typeof CreateRun>
+export type CreateThreadAndRun = Static<typeof CreateThreadAndRun>
+export type SubmitToolOutputs = Static<typeof SubmitToolOutputs>
+export type RunFields = Static<ReturnType<typeof Type.Object<typeof runFields>>>

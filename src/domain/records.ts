@@ -1,0 +1,114 @@
+import type {
+  Attachment,
+  IncompleteReason,
+  MessageContent,
+  Metadata,
+  ResponseFormat,
+  StepDetails,
+  StepStatus,
+  Tool,
+  ToolChoice,
+  ToolResources,
+  TruncationStrategy,
+} from '../contract/objects.ts'
+import type { RunState } from './run.ts'
+import type { Usage } from './usage.ts'
+
+// What the store keeps, free of any dialect. Times are Unix seconds; `seq` orders within a thread (messages,
+// runs), within a run (steps) or within a project (assistants): ids and times never do.
+
+export interface AssistantRecord {
+  id: string
+  project_id: string
+  created_at: number
+  name: string | null
+  description: string | null
+  model: string
+  instructions: string | null
+  tools: Tool[]
+  tool_resources: ToolResources | null
+  metadata: Metadata
+  /** null = not set by the client, so not sent to the model. The wire shows 1. */
+  temperature: number | null
+  top_p: number | null
+  response_format: ResponseFormat
+  reasoning_effort: string | null
+}
+
+export interface ThreadRecord {
+  id: string
+  project_id: string
+  created_at: number
+  tool_resources: ToolResources | null
+  metadata: Metadata
+}
+
+export interface MessageRecord {
+  id: string
+  project_id: string
+  thread_id: string
+  role: 'user' | 'assistant'
+  status: 'in_progress' | 'incomplete' | 'completed'
+  content: MessageContent[]
+  assistant_id: string | null
+  run_id: string | null
+  attachments: Attachment[]
+  metadata: Metadata
+  created_at: number
+  ended_at: number | null
+  incomplete_reason: IncompleteReason | null
+}
+
+/** Resolved when the run is created and frozen (wire.md §5): later edits of the assistant do not reach it. */
+export interface RunSettings {
+  model: string
+  instructions: string
+  tools: Tool[]
+  /** null in any of these = not set by the client, so not sent to the model. */
+  temperature: number | null
+  top_p: number | null
+  tool_choice: ToolChoice | null
+  parallel_tool_calls: boolean | null
+  reasoning_effort: string | null
+  response_format: ResponseFormat
+  max_prompt_tokens: number | null
+  max_completion_tokens: number | null
+  truncation_strategy: TruncationStrategy
+}
+
+export interface RunRecord {
+  id: string
+  project_id: string
+  thread_id: string
+  assistant_id: string
+  created_at: number
+  settings: RunSettings
+  metadata: Metadata
+  state: RunState
+}
+
+export interface StepRecord {
+  id: string
+  project_id: string
+  thread_id: string
+  run_id: string
+  assistant_id: string
+  /** Place within the run, from 0. */
+  seq: number
+  /** The model turn that made it, from 0: a message and tool calls of one turn are one answer of the model. */
+  turn: number
+  status: StepStatus
+  details: StepDetails
+  /** Kept from the end of the turn on; shown once the step has ended. */
+  usage: Usage | null
+  error: { code: 'server_error' | 'rate_limit_exceeded'; message: string } | null
+  created_at: number
+  ended_at: number | null
+  expires_at: number
+}
+
+/** What a run is in the middle of: the rows that must be closed when it ends. */
+export interface OpenItems {
+  steps: StepRecord[]
+  messages: MessageRecord[]
+}

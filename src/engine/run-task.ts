@@ -1,0 +1,253 @@
+import { newId } from '../contract/ids.ts'
+import { isTerminal } from '../contract/events.ts'
+import type { IncompleteReason } from '../contract/objects.ts'
+import { runEvent } from '../domain/closing.ts'
+import type { RunRecord } from '../domain/records.ts'
+import { leaseOf, type Lease, type RunEvent, type RunFailure } from '../domain/run.ts'
+import { Turn, type TurnRows } from '../domain/turn.ts'
+import { noUsage } from '../domain/usage.ts'
+import { reasonOf, type Log } from '../log.ts'
+import { buildContext, type TurnContext } from '../memory/context.ts'
+import { ModelError, type Model, type ModelEnd } from '../models/model.ts'
+import { announce, commitTransition, rowsOf, type RowsAndEvents } from '../store/run-writes.ts'
+import { getRun } from '../store/runs.ts'
+import type { Store } from '../store/store.ts'
+import { noRows, type WrittenRows } from '../store/thread-write.ts'
+
+export interface TaskDeps {
+  store: Store
+  model: Model
+  /** The model's context window in tokens. */
+  windowOf: (model: string) => number
+  log: Log
+}
+
+/** Why a turn is broken off: by the client, by the deadline, by this server's shutdown, or because the run ended. */
+export type Interruption = 'cancel' | 'expire' | 'release' | 'gone'
+
+type Outcome = { end: ModelEnd } | { interrupted: Interruption } | { failure: RunFailure }
+
+/** One turn of one run on this node: calls the model and commits what happens, in order. */
+export class RunTask {
+  readonly #deps: TaskDeps
+  readonly #lease: Lease
+  readonly #abort = new AbortController()
+  #run: RunRecord
+  #interruption: Interruption | null = null
+  #wake: () => void = () => {}
+
+  /** `run` must be queued and owned by this node. */
+  constructor(deps: TaskDeps, run: RunRecord) {
+    const lease = leaseOf(run.state)
+    if (lease === null) throw new Error(`run ${run.id} has no owner`)
+    this.#deps = deps
+    this.#run = run
+    this.#lease = lease
+  }
+
+  get runId(): string {
+    return this.#run.id
+  }
+
+  get epoch(): number {
+    return this.#lease.epoch
+  }
+
+  get deadline(): number {
+    return this.#run.state.deadline
+  }
+
+  /** Breaks the turn off: the backend request is closed and the run ends as the reason demands. */
+  interrupt(reason: Interruption): void {
+    if (this.#interruption !== null && reason !== 'gone') return
+    this.#interruption = reason
+    this.#abort.abort(new Error(`interrupted: ${reason}`))
+  }
+
+  /** Resolves when this node has nothing more to do for the run. Rejects only when the store fails. */
+  async execute(): Promise<void> {
+    const started = this.#commit(this.#event('start'), (next) => ({ rows: noRows, events: [runEvent(next)] }))
+    // Its failure is seen where it is awaited below; until then it must not count as unhandled.
+    started.catch(() => {})
+    let context: TurnContext
+    try {
+      context = await buildContext(this.#deps.store, this.#run, this.#deps.windowOf(this.#run.settings.model))
+    } catch (error) {
+      await started
+      throw error
+    }
+    const ids = { message: newId('message'), messageStep: newId('step'), callStep: newId('step') }
+    const turn = new Turn(this.#run, context.firstSeq, ids)
+    const outcome = await this.#converse(turn, context, started)
+    if (outcome !== null) await this.#finish(turn, context, outcome)
+  }
+
+  /** Calls the model while the start is being committed; null when the run is not ours to run any more. */
+  async #converse(turn: Turn, context: TurnContext, started: Promise<boolean>): Promise<Outcome | null> {
+    let outcome: Outcome | null = this.#overBudget()
+    const calling = outcome
+      ? Promise.resolve()
+      : this.#call(turn, context).then((result) => {
+          outcome = result
+          this.#wake()
+        })
+    if (!(await started.catch((error: unknown) => this.#giveUp(calling, error)))) {
+      // Not started: cancelled in the meantime, or taken by someone else.
+      this.interrupt(this.#isCancelling() ? 'cancel' : 'gone')
+    }
+    for (;;) {
+      const woken = new Promise<void>((resolve) => (this.#wake = resolve))
+      if (outcome) break
+      if (
+        turn.hasUnstored &&
+        !(await this.#store(turn).catch((error: unknown) => this.#giveUp(calling, error)))
+      ) {
+        this.interrupt(this.#isCancelling() ? 'cancel' : 'gone')
+        await calling
+        break
+      }
+      if (!turn.hasUnstored) this.#deps.store.signals.publish(this.#run.id, turn.takeEvents())
+      await woken
+    }
+    await calling
+    if (this.#interruption === 'gone') return null
+    // Interrupted and answered in the same moment: what was asked for last is what counts.
+    return this.#interruption === null ? outcome : { interrupted: this.#interruption }
+  }
+
+  /** A commit failed: the backend request must not go on without us. */
+  async #giveUp(calling: Promise<void>, error: unknown): Promise<never> {
+    this.interrupt('gone')
+    await calling
+    throw error
+  }
+
+  async #call(turn: Turn, context: TurnContext): Promise<Outcome> {
+    const { model, store, log } = this.#deps
+    try {
+      const end = await model.complete(
+        context.request,
+        (event) => {
+          const now = store.clock.now()
+          if (event.type === 'text') turn.text(event.text, now)
+          else if (event.type === 'call') turn.call(event.id, event.name, now)
+          else turn.arguments(event.text)
+          this.#wake()
+        },
+        this.#abort.signal,
+      )
+      return { end }
+    } catch (error) {
+      if (this.#interruption !== null) return { interrupted: this.#interruption }
+      if (error instanceof ModelError) return { failure: { code: error.code, message: error.message } }
+      log.error('a model call failed unexpectedly', { run: this.#run.id, reason: reasonOf(error) })
+      return { failure: { code: 'server_error', message: 'The server failed while it called the model.' } }
+    }
+  }
+
+  /** Commits the items that the model has opened; false when the run no longer takes them. */
+  async #store(turn: Turn): Promise<boolean> {
+    const opened = turn.openRows()
+    const stored = await this.#commit(this.#event('progress'), () => ({ rows: written(opened), events: [] }))
+    if (stored) turn.markStored(opened)
+    return stored
+  }
+
+  /** The commit that ends the turn. */
+  async #finish(turn: Turn, context: TurnContext, outcome: Outcome): Promise<void> {
+    const now = this.#deps.store.clock.now()
+    if ('interrupted' in outcome && outcome.interrupted === 'release') {
+      const open = turn.storedItems()
+      await this.#commit(this.#event('release'), (next) => rowsOf(next, open, now))
+      return
+    }
+    const usage = 'end' in outcome ? outcome.end.usage : turn.estimateUsage(context.promptTokens)
+    let reason: IncompleteReason | undefined
+    if ('end' in outcome && outcome.end.finish === 'content_filter') reason = 'content_filter'
+    else if ('end' in outcome && outcome.end.finish === 'stop') turn.ensureMessage(now)
+    await this.#commit(this.#endEvent(turn, outcome, usage), (next) => {
+      const { rows, events } = turn.end(next, usage, now, next.state.status === 'failed' ? reason : undefined)
+      return { rows: written(rows), events: [...events, runEvent(next)] }
+    })
+  }
+
+  #endEvent(turn: Turn, outcome: Outcome, usage: typeof noUsage): RunEvent {
+    const by = { lease: this.#lease, now: this.#deps.store.clock.now() }
+    if ('failure' in outcome) return { type: 'fail', error: outcome.failure, usage, ...by }
+    if ('interrupted' in outcome) {
+      return outcome.interrupted === 'expire'
+        ? { type: 'expire', usage, now: Math.max(by.now, this.deadline) }
+        : { type: 'stop', usage, ...by }
+    }
+    const [first, ...rest] = turn.calls
+    switch (outcome.end.finish) {
+      case 'length':
+        return { type: 'truncate', reason: 'max_completion_tokens', usage, ...by }
+      case 'content_filter': {
+        const message = "The model's content filter stopped the answer."
+        return { type: 'fail', error: { code: 'invalid_prompt', message }, usage, ...by }
+      }
+      case 'stop':
+      case 'tool_calls':
+        return first
+          ? { type: 'ask_tools', calls: [first, ...rest], usage, ...by }
+          : { type: 'finish', usage, ...by }
+    }
+  }
+
+  /** The outcome of a run whose token budget is spent before its next turn (wire.md §5). */
+  #overBudget(): Outcome | null {
+    const { settings, state } = this.#run
+    const spent =
+      settings.max_completion_tokens !== null &&
+      state.usage.completion_tokens >= settings.max_completion_tokens
+    return spent ? { end: { finish: 'length', usage: noUsage } } : null
+  }
+
+  #event(type: 'start' | 'progress' | 'release'): RunEvent {
+    return { type, lease: this.#lease, now: this.#deps.store.clock.now() }
+  }
+
+  #isCancelling(): boolean {
+    const lease = leaseOf(this.#run.state)
+    return (
+      this.#run.state.status === 'cancelling' &&
+      lease?.node === this.#lease.node &&
+      lease.epoch === this.#lease.epoch
+    )
+  }
+
+  /**
+   * Commits an event of this run, reading it again when it has changed in between. True if it was applied;
+   * false if the run as it is now drops it. Announces what was committed.
+   */
+  async #commit(event: RunEvent, rowsFor: (next: RunRecord) => RowsAndEvents): Promise<boolean> {
+    const { store, log } = this.#deps
+    for (;;) {
+      const applied = await commitTransition(store, this.#run, event, rowsFor)
+      if (applied.kind === 'applied') {
+        this.#run = applied.run
+        announce(store, applied.run, applied.events)
+        return true
+      }
+      const run = await getRun(store.pool, this.#run.project_id, this.#run.thread_id, this.#run.id)
+      if (run === null) return false
+      const same = run.state.version === this.#run.state.version
+      this.#run = run
+      // Dropped by what we knew of the run, but the run has changed: it may well take the event as it is now.
+      if (!same) continue
+      const { status } = this.#run.state
+      log.debug('a late event was dropped', {
+        run: this.#run.id,
+        event: event.type,
+        status,
+        ended: isTerminal(status),
+      })
+      return false
+    }
+  }
+}
+
+function written(rows: TurnRows): WrittenRows {
+  return { ...noRows, ...rows }
+}

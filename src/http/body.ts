@@ -1,0 +1,59 @@
+import type { FastifyInstance } from 'fastify'
+import { ApiError } from '../contract/errors.ts'
+
+/** Bytes of a request body. */
+export const bodyLimit = 32 * 1024 * 1024
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * Bodies are JSON. An empty body is no body, whatever its content type says: the Python SDK sends
+ * `application/json` with zero bytes (wire.md §1).
+ */
+export function registerBodyParsers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_: unknown, body: Buffer) =>
+    parse(body),
+  )
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: { headers: object }, body: Buffer) => {
+    if (body.length === 0) return undefined
+    const type = (request.headers as Record<string, string>)['content-type'] ?? 'none'
+    const message = `Unsupported content type '${type.slice(0, 100)}': send the request body as 'application/json'.`
+    throw new ApiError('unsupported_content_type', message)
+  })
+}
+
+function parse(body: Buffer): unknown {
+  if (body.length === 0) return undefined
+  let text: string
+  try {
+    text = utf8.decode(body)
+  } catch {
+    throw new ApiError('malformed_json', 'The request body is not valid UTF-8.')
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.slice(0, 200) : ''
+    throw new ApiError('malformed_json', `The request body is not valid JSON: ${reason}`)
+  }
+  // Only escapes can bring these in: the bytes were valid UTF-8, and JSON takes no raw control character.
+  if (/\\u(0000|d[89a-f])/i.test(text)) refuseUnstorable(value, '')
+  return value
+}
+
+/** Postgres stores neither NUL nor half a surrogate pair. */
+function refuseUnstorable(value: unknown, path: string): void {
+  if (typeof value === 'string') {
+    if (!value.includes('\0') && value.isWellFormed()) return
+    const what = value.includes('\0') ? 'the NUL character' : 'half a surrogate pair'
+    throw new ApiError('invalid_value', `Invalid '${path}': the text contains ${what}.`, path || null)
+  }
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, item] of Object.entries(value)) {
+    const at = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
+    refuseUnstorable(key, path)
+    refuseUnstorable(item, at)
+  }
+}

@@ -1,0 +1,119 @@
+import type { ServerResponse } from 'node:http'
+import type { StreamEvent } from '../contract/events.ts'
+
+// Server-sent events on one response (wire.md §7). A reader that does not keep up costs no more memory than the
+// text itself: while its socket is full, deltas of one item that wait are merged, which both SDKs' merge rule
+// allows (strings concatenate).
+
+const pingMs = 15_000
+/** A reader whose unread events come to more than this many characters is cut off; it can poll the run. */
+const maxWaiting = 16 * 1024 * 1024
+
+export class EventStream {
+  readonly #response: ServerResponse
+  readonly #ping: NodeJS.Timeout
+  #waiting: StreamEvent[] = []
+  #waitingSize = 0
+  #blocked = false
+  #ending = false
+
+  /** Sends the status line and headers at once. `headers` are added to those of an event stream. */
+  constructor(response: ServerResponse, headers: Record<string, string>) {
+    this.#response = response
+    response.writeHead(200, {
+      ...headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      'x-accel-buffering': 'no',
+    })
+    response.flushHeaders()
+    response.on('drain', () => this.#drain())
+    response.on('close', () => clearInterval(this.#ping))
+    this.#ping = setInterval(() => this.#idle(), pingMs)
+  }
+
+  /** Whether events can still reach the client. */
+  get open(): boolean {
+    return !this.#ending && !this.#response.destroyed
+  }
+
+  send(event: StreamEvent): void {
+    if (!this.open) return
+    if (this.#blocked) this.#hold(event)
+    else this.#write(frame(event.event, JSON.stringify(event.data)))
+  }
+
+  /** Sends the last frame and ends the response. */
+  end(): void {
+    if (!this.open) return
+    this.#ending = true
+    clearInterval(this.#ping)
+    if (!this.#blocked) this.#finish()
+  }
+
+  #finish(): void {
+    this.#response.end(frame('done', '[DONE]'))
+  }
+
+  #idle(): void {
+    if (this.open && !this.#blocked) this.#write(': ping\n\n')
+  }
+
+  #write(text: string): void {
+    this.#blocked = !this.#response.write(text)
+    if (!this.#blocked) this.#ping.refresh()
+  }
+
+  #drain(): void {
+    this.#blocked = false
+    while (this.#waiting.length > 0 && !this.#blocked) {
+      const event = this.#waiting.shift() as StreamEvent
+      this.#write(frame(event.event, JSON.stringify(event.data)))
+    }
+    if (this.#waiting.length === 0) this.#waitingSize = 0
+    if (this.#ending && !this.#blocked && this.#waiting.length === 0) this.#finish()
+  }
+
+  #hold(event: StreamEvent): void {
+    const last = this.#waiting.at(-1)
+    const merged = last && mergeDeltas(last, event)
+    if (merged) this.#waiting[this.#waiting.length - 1] = merged
+    else this.#waiting.push(event)
+    this.#waitingSize += deltaSize(event)
+    if (this.#waitingSize > maxWaiting) this.#response.destroy()
+  }
+}
+
+function frame(name: string, data: string): string {
+  return `event: ${name}\ndata: ${data}\n\n`
+}
+
+/** Characters of content that an event carries; whole objects count as a kilobyte beside it. */
+function deltaSize(event: StreamEvent): number {
+  if (event.event === 'thread.message.delta') return event.data.delta.content[0]?.text.value.length ?? 0
+  if (event.event === 'thread.run.step.delta') {
+    return event.data.delta.step_details.tool_calls[0]?.function.arguments.length ?? 0
+  }
+  return 1024
+}
+
+/** Two deltas of the same item and index as one; null if they are not that. */
+export function mergeDeltas(first: StreamEvent, second: StreamEvent): StreamEvent | null {
+  if (first.event === 'thread.message.delta' && second.event === 'thread.message.delta') {
+    const [a, b] = [first.data.delta.content[0], second.data.delta.content[0]]
+    if (first.data.id !== second.data.id || !a || !b || a.index !== b.index) return null
+    const content = [{ ...a, text: { ...a.text, value: a.text.value + b.text.value } }]
+    return { event: first.event, data: { ...first.data, delta: { content } } }
+  }
+  if (first.event === 'thread.run.step.delta' && second.event === 'thread.run.step.delta') {
+    const [a, b] = [first.data.delta.step_details.tool_calls[0], second.data.delta.step_details.tool_calls[0]]
+    if (first.data.id !== second.data.id || !a || !b || a.index !== b.index || b.id !== undefined) return null
+    const fn = { ...a.function, arguments: a.function.arguments + b.function.arguments }
+    const tool_calls = [{ ...a, function: fn }]
+    return {
+      event: first.event,
+      data: { ...first.data, delta: { step_details: { type: 'tool_calls', tool_calls } } },
+    }
+  }
+  return null
+}

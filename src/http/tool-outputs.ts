@@ -1,0 +1,50 @@
+import { ApiError } from '../contract/errors.ts'
+import type { SubmitToolOutputs } from '../contract/requests.ts'
+import type { RunRecord, StepRecord } from '../domain/records.ts'
+
+/**
+ * The waiting steps with the submitted outputs in their calls. Throws ApiError unless the ids are those that the
+ * run asks for, each once. A run that does not wait has no steps to answer: its status refuses the event.
+ */
+export function answeredOutputs(
+  run: RunRecord,
+  open: StepRecord[],
+  outputs: SubmitToolOutputs['tool_outputs'],
+  now: number,
+  deadline: number,
+): StepRecord[] {
+  if (run.state.status !== 'requires_action') return []
+  const expected = run.state.calls.map((call) => call.id)
+  const got = outputs.map((output) => output.tool_call_id ?? '')
+  if (!sameIds(expected, got)) {
+    const text = `Expected tool outputs for call_ids ${pythonList(expected)}, got ${pythonList(got)}`
+    throw new ApiError('outputs_do_not_match', text)
+  }
+  const byId = new Map(outputs.map((output) => [output.tool_call_id, output.output ?? '']))
+  return open.flatMap((step) => {
+    const { details } = step
+    if (details.type !== 'tool_calls') return []
+    const tool_calls = details.tool_calls.map((call) => ({
+      ...call,
+      function: { ...call.function, output: byId.get(call.id) ?? call.function.output },
+    }))
+    return [
+      {
+        ...step,
+        status: 'completed' as const,
+        details: { ...details, tool_calls },
+        ended_at: now,
+        expires_at: deadline,
+      },
+    ]
+  })
+}
+
+function sameIds(expected: string[], got: string[]): boolean {
+  return expected.length === got.length && new Set([...expected, ...got]).size === expected.length
+}
+
+/** As the hosted API prints it: clients match on this text (wire.md §9). */
+function pythonList(ids: string[]): string {
+  return `[${ids.map((id) => `'${id}'`).join(', ')}]`
+}

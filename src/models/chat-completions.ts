@@ -1,0 +1,160 @@
+import { newId } from '../contract/ids.ts'
+import { estimateTokens, type Usage } from '../domain/usage.ts'
+import { chatBody, QuirkMemory, quirkNamedIn, type Quirk } from './chat-body.ts'
+import { errorIn, faultInAnswer, faultOfStatus, faultOfTransport } from './faults.ts'
+import { filled, isObject, parseJson } from './json.ts'
+import { ModelError, type Model, type ModelInfo, type ModelRequest } from './model.ts'
+import { Normaliser, type NormalisedEnd } from './normalise.ts'
+import { readSse, readText } from './sse.ts'
+import { TransportError, type Transport, type TransportResponse } from './transport.ts'
+
+const kibibyte = 1024
+const errorBytes = 64 * kibibyte
+const answerBytes = 32 * kibibyte * kibibyte
+
+export interface ChatCompletionsOptions {
+  transport: Transport
+  /** Makes ids for tool calls whose own cannot be kept. */
+  newCallId?: () => string
+}
+
+/** A backend that speaks the Chat Completions protocol, with what providers do differently settled. */
+export function createChatCompletionsModel(options: ChatCompletionsOptions): Model {
+  const { transport, newCallId = () => newId('call') } = options
+  const quirks = new QuirkMemory()
+  return {
+    description: transport.description,
+    complete: (request, on, signal) =>
+      inOwnTerms(signal, async () => {
+        const response = await ask(transport, quirks, request, signal)
+        const normaliser = new Normaliser(on, newCallId)
+        const end = await readAnswer(transport, response, normaliser, signal)
+        return { finish: end.finish, usage: end.usage ?? estimateUsage(request, end.answer) }
+      }),
+    list: (signal) => inOwnTerms(signal, () => listModels(transport, signal)),
+  }
+}
+
+/** Makes every failure either the signal's reason or a ModelError; faults of our own code pass as they are. */
+async function inOwnTerms<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted()
+  try {
+    return await work()
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error instanceof TransportError ? faultOfTransport(error) : error
+  }
+}
+
+/** Sends the request, again without a key that the backend refuses; what helped is remembered. */
+async function ask(
+  transport: Transport,
+  memory: QuirkMemory,
+  request: ModelRequest,
+  signal: AbortSignal,
+): Promise<TransportResponse> {
+  const refused = new Set<Quirk>(memory.of(request.model))
+  const atFirst = refused.size
+  for (;;) {
+    const body = chatBody(request, refused)
+    const response = await transport.post('/chat/completions', body, signal)
+    if (isSuccess(response.status)) {
+      if (refused.size > atFirst) memory.remember(request.model, refused)
+      return response
+    }
+    const refusal = await readText(response.body, errorBytes)
+    const mayBeQuirk = response.status === 400 || response.status === 422
+    const quirk = mayBeQuirk ? quirkNamedIn(refusal.text, body) : undefined
+    if (quirk === undefined) throw faultOfStatus(response.status, refusal.text, transport.scrub)
+    // Each round leaves out one more key, so this ends.
+    refused.add(quirk)
+  }
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300
+}
+
+async function readAnswer(
+  transport: Transport,
+  response: TransportResponse,
+  normaliser: Normaliser,
+  signal: AbortSignal,
+): Promise<NormalisedEnd> {
+  const { headers, body } = response
+  const take = (data: string): void => {
+    signal.throwIfAborted()
+    const chunk = parseJson(data)
+    if (chunk === undefined) {
+      throw new ModelError('server_error', 'The model endpoint sent a malformed chunk: its data is no JSON.')
+    }
+    const error = errorIn(chunk)
+    if (error !== undefined) throw faultInAnswer(error, transport.scrub)
+    normaliser.take(chunk)
+  }
+  try {
+    if (headers['content-type']?.includes('json')) return await readUnstreamed(body, take, normaliser)
+    return normaliser.end(await readSse(body, take, isJson))
+  } catch (error) {
+    // The reason for stopping has come, so that nothing but perhaps the usage is lost.
+    if (error instanceof TransportError && normaliser.finished && !signal.aborted) return normaliser.end(true)
+    throw error
+  }
+}
+
+/** Some backends ignore stream:true and send one chat.completion; others send a stream under a wrong type. */
+async function readUnstreamed(
+  body: TransportResponse['body'],
+  take: (data: string) => void,
+  normaliser: Normaliser,
+): Promise<NormalisedEnd> {
+  const { text, whole } = await readText(body, answerBytes)
+  if (!whole) throw new ModelError('server_error', "The model's answer was too long to take.")
+  if (!text.trimStart().startsWith('{')) return normaliser.end(await readSse(once(text), take, isJson))
+  take(text)
+  return normaliser.end(true)
+}
+
+async function* once(text: string): AsyncGenerator<string> {
+  yield text
+}
+
+function isJson(data: string): boolean {
+  return parseJson(data) !== undefined
+}
+
+function estimateUsage(request: ModelRequest, answer: string): Usage {
+  const { messages, tools } = request
+  // An image is not read as the characters of its data URL, which would cost a hundred times too much.
+  const prompt = JSON.stringify({ messages, tools }, (key, value: unknown) =>
+    key === 'url' && typeof value === 'string' && value.startsWith('data:') ? 'data:' : value,
+  )
+  const prompt_tokens = estimateTokens(prompt)
+  const completion_tokens = estimateTokens(answer)
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+}
+
+async function listModels(transport: Transport, signal: AbortSignal): Promise<ModelInfo[]> {
+  const { status, body } = await transport.get('/models', signal)
+  const { text } = await readText(body, answerBytes)
+  if (!isSuccess(status)) {
+    const fault = faultOfStatus(status, text, transport.scrub)
+    // No prompt is to blame here: a backend without this path answers 404 too.
+    throw fault.code === 'invalid_prompt' ? new ModelError('server_error', fault.message) : fault
+  }
+  const answer = parseJson(text)
+  const list = isObject(answer) ? answer.data : answer
+  if (!Array.isArray(list)) {
+    throw new ModelError('server_error', "The model endpoint's list of models could not be read.")
+  }
+  return list.filter(isObject).flatMap(({ id, created, owned_by }) => {
+    const name = filled(id)
+    if (name === undefined) return []
+    return {
+      id: name,
+      object: 'model',
+      created: Number(created) || 0,
+      owned_by: filled(owned_by) ?? 'unknown',
+    }
+  })
+}

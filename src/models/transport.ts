@@ -1,0 +1,43 @@
+import type { ChatBody } from './chat-body.ts'
+
+// How bytes reach a model backend and come back. The Chat Completions adapter knows only this: over HTTP it is
+// http-transport.ts, in process it is the demo model, which so passes through the same adapter.
+
+export interface TransportResponse {
+  status: number
+  /** Lower-case names. */
+  headers: Readonly<Record<string, string | undefined>>
+  /** To be iterated once, to the end or left early: either frees the connection. Throws TransportError. */
+  body: AsyncIterable<Uint8Array | string>
+}
+
+export interface Transport {
+  /** Where requests go; holds no credential. */
+  readonly description: string
+  /** Rejects with TransportError, also when the signal fires; the request is closed at once then. */
+  post(path: string, body: ChatBody, signal: AbortSignal): Promise<TransportResponse>
+  get(path: string, signal: AbortSignal): Promise<TransportResponse>
+  /** Takes this transport's own credentials out of a text that others wrote. */
+  scrub: (text: string) => string
+}
+
+export type TransportFault =
+  | 'refused'
+  | 'unknown_host'
+  | 'untrusted'
+  | 'connect_timeout'
+  | 'first_byte_timeout'
+  | 'idle_timeout'
+  | 'cut'
+  | 'compressed'
+  | 'aborted'
+
+/** A request that got no whole answer. */
+export class TransportError extends Error {
+  readonly fault: TransportFault
+  constructor(fault: TransportFault, options?: ErrorOptions) {
+    super(`model transport: ${fault}`, options)
+    this.name = 'TransportError'
+    this.fault = fault
+  }
+}

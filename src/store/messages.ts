@@ -1,0 +1,109 @@
+import type pg from 'pg'
+import type { Metadata } from '../contract/objects.ts'
+import type { PageQuery } from '../contract/paging.ts'
+import type { MessageRecord } from '../domain/records.ts'
+import { readPage, type Page } from './page.ts'
+import { inTransaction, query } from './pool.ts'
+import { withoutSeq, type MessageRow } from './rows.ts'
+
+const columns = `id, project_id, thread_id, seq, role, status, content, assistant_id, run_id, attachments, metadata,
+  created_at, ended_at, incomplete_reason`
+
+// A deleted thread takes its rows with it at once, although they are purged later.
+const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
+
+const selectText = `select ${columns} from messages where thread_id = $2 and id = $3 and project_id = $1
+  ${live}`
+
+const lockText = `${selectText} for update`
+
+const updateText = `
+update messages set metadata = $4 where thread_id = $2 and id = $3 and project_id = $1`
+
+const list = {
+  name: 'list_messages',
+  text: `select ${columns} from messages where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
+  ${live}`,
+  cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and id = $3',
+}
+
+const listOfRun = {
+  name: 'list_messages_of_run',
+  text: `select ${columns} from messages
+where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < $5
+  ${live}`,
+  cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and run_id = $3 and id = $4',
+}
+
+// The newest first, so that a long thread costs no more than what the model's window takes.
+const newestText = `
+select ${columns} from messages
+where project_id = $1 and thread_id = $2 and status <> 'in_progress' and seq < $3
+order by seq desc limit $4`
+
+const openText = `
+select ${columns} from messages
+where project_id = $1 and thread_id = $2 and run_id = $3 and status = 'in_progress' order by seq`
+
+export async function getMessage(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  id: string,
+): Promise<MessageRecord | null> {
+  const rows = await query<MessageRow>(pool, 'get_message', selectText, [project, thread, id])
+  return rows[0] ? withoutSeq(rows[0]) : null
+}
+
+export async function listMessages(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runId: string | null,
+  page: PageQuery,
+): Promise<Page<MessageRecord>> {
+  const { rows, hasMore } =
+    runId === null
+      ? await readPage<MessageRow>(pool, list, [project, thread], page)
+      : await readPage<MessageRow>(pool, listOfRun, [project, thread, runId], page)
+  return { rows: rows.map(withoutSeq), hasMore }
+}
+
+/** Up to `limit` finished messages before `seq`, the newest first. */
+export async function newestMessages(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  beforeSeq: number,
+  limit: number,
+): Promise<MessageRow[]> {
+  return query<MessageRow>(pool, 'newest_messages', newestText, [project, thread, beforeSeq, limit])
+}
+
+/** Messages that the run has begun and not ended. */
+export async function openMessages(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runId: string,
+): Promise<MessageRecord[]> {
+  const rows = await query<MessageRow>(pool, 'open_messages', openText, [project, thread, runId])
+  return rows.map(withoutSeq)
+}
+
+/** Applies `change` to the message's metadata under its row lock; null if there is no such message. */
+export async function updateMessageMetadata(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  id: string,
+  change: (metadata: Metadata) => Metadata,
+): Promise<MessageRecord | null> {
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query<MessageRow>(lockText, [project, thread, id])
+    if (!rows[0]) return null
+    const metadata = change(rows[0].metadata)
+    await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
+    return { ...withoutSeq(rows[0]), metadata }
+  })
+}

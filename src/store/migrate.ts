@@ -1,0 +1,94 @@
+import { readdir, readFile } from 'node:fs/promises'
+import pg from 'pg'
+import type { Connection } from './pool.ts'
+import { StoreStartError } from './embedded/errors.ts'
+
+// Numbered, never edited, each in a transaction of its own. Servers that start at the same moment queue on one
+// advisory lock, so that each migration runs once.
+
+const folder = new URL('../../sql/', import.meta.url)
+/** Any number that no other program on the same database uses: "tmil" in ASCII. */
+const lockKey = 0x746d696c
+
+export interface Migration {
+  number: number
+  name: string
+  sql: string
+}
+
+/** The migrations that this binary brings, in order. */
+export async function readMigrations(): Promise<Migration[]> {
+  const files = (await readdir(folder)).filter((file) => /^\d{4}_.+\.sql$/.test(file)).sort()
+  return Promise.all(
+    files.map(async (name) => ({
+      number: Number(name.slice(0, 4)),
+      name,
+      sql: await readFile(new URL(name, folder), 'utf8'),
+    })),
+  )
+}
+
+/**
+ * Brings the database to this binary's schema. Throws StoreStartError when Postgres is of an unsupported
+ * version, or when the database was migrated by a newer binary.
+ */
+export async function migrate(connection: Connection): Promise<void> {
+  const client = new pg.Client({
+    ...connection,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'threadmill migrate',
+  })
+  await client.connect()
+  try {
+    await checkVersion(client)
+    await client.query('select pg_advisory_lock($1)', [lockKey])
+    await migrateLocked(client, await readMigrations())
+  } finally {
+    // Closing the session gives the lock back.
+    await client.end()
+  }
+}
+
+async function checkVersion(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ number: number; name: string }>(
+    `select current_setting('server_version_num')::int as number, current_setting('server_version') as name`,
+  )
+  const found = rows[0]
+  if (found && found.number < 150000) {
+    throw new StoreStartError(
+      `Threadmill needs PostgreSQL 15 or newer, and DATABASE_URL leads to ${found.name}.`,
+    )
+  }
+}
+
+async function migrateLocked(client: pg.Client, migrations: Migration[]): Promise<void> {
+  await client.query(
+    `create table if not exists threadmill_migrations (
+      number integer primary key, name text not null, applied_at timestamptz not null default now())`,
+  )
+  const { rows } = await client.query<{ number: number }>('select number from threadmill_migrations')
+  const done = new Set(rows.map((row) => row.number))
+  const known = Math.max(...migrations.map((migration) => migration.number))
+  const newest = Math.max(0, ...done)
+  if (newest > known) {
+    throw new StoreStartError(
+      `The database is at schema ${newest}, and this version of Threadmill knows schemas up to ${known}. ` +
+        'It was used by a newer version: start that one, or restore a backup made before the upgrade.',
+    )
+  }
+  for (const migration of migrations) {
+    if (done.has(migration.number)) continue
+    await client.query('begin')
+    try {
+      await client.query(migration.sql)
+      await client.query('insert into threadmill_migrations (number, name) values ($1, $2)', [
+        migration.number,
+        migration.name,
+      ])
+      await client.query('commit')
+    } catch (error) {
+      await client.query('rollback')
+      throw error
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import type { StreamEvent } from '../contract/events.ts'
+import { isTerminal } from '../contract/events.ts'
+import { closeItems, runEvent } from '../domain/closing.ts'
+import type { OpenItems, RunRecord, StepRecord } from '../domain/records.ts'
+import { toStep } from '../domain/to-wire.ts'
+import { transition, type RunEvent } from '../domain/run.ts'
+import { openMessages } from './messages.ts'
+import { getRun } from './runs.ts'
+import { stepsOfRun } from './steps.ts'
+import type { Store } from './store.ts'
+import { noRows, type WrittenRows } from './thread-write.ts'
+
+// The one place where a run's status is written: a transition, its rows, and the announcement after the commit.
+
+export interface RunKey {
+  project_id: string
+  thread_id: string
+  id: string
+}
+
+export type Applied =
+  | { kind: 'applied'; run: RunRecord; events: StreamEvent[] }
+  /** The event cannot be in the run's status, which `run` shows. */
+  | { kind: 'refused' | 'dropped'; run: RunRecord }
+  | { kind: 'gone' }
+
+export interface RowsAndEvents {
+  rows: WrittenRows
+  events: StreamEvent[]
+}
+
+/**
+ * Commits one transition of a run whose state is at hand. 'stale' means that the run has changed since: read it
+ * again and decide again. `rowsFor` gives what is written with it and the events to publish, run event included.
+ */
+export async function commitTransition(
+  store: Store,
+  run: RunRecord,
+  event: RunEvent,
+  rowsFor: (next: RunRecord) => RowsAndEvents,
+): Promise<Applied | { kind: 'stale' }> {
+  const state = transition(run.state, event)
+  if (state === 'refuse') return { kind: 'refused', run }
+  if (state === 'drop') return { kind: 'dropped', run }
+  const next: RunRecord = { ...run, state }
+  const { rows, events } = rowsFor(next)
+  const { outcome } = await store.write({
+    kind: 'advance',
+    thread: { id: run.thread_id, project_id: run.project_id },
+    run: next,
+    version: run.state.version,
+    release: isTerminal(state.status),
+    rows,
+  })
+  if (outcome === 'gone') return { kind: 'gone' }
+  if (outcome !== 'ok') return { kind: 'stale' }
+  return { kind: 'applied', run: next, events }
+}
+
+/** Tells this process of a committed change: streams first, then whoever waits for the run. */
+export function announce(store: Store, run: RunRecord, events: readonly StreamEvent[]): void {
+  store.signals.publish(run.id, events)
+  store.signals.changed(run)
+}
+
+/**
+ * Applies an event to a stored run, whoever owns it, and closes what it had open if that ends it. `eventFor` is
+ * asked again whenever the run has changed in between; it may throw to give up. Announces what it committed.
+ */
+export async function applyRunEvent(
+  store: Store,
+  key: RunKey,
+  eventFor: (run: RunRecord, open: OpenItems) => { event: RunEvent; steps?: StepRecord[] },
+): Promise<Applied> {
+  for (;;) {
+    const run = await getRun(store.pool, key.project_id, key.thread_id, key.id)
+    if (!run) return { kind: 'gone' }
+    const open = isTerminal(run.state.status) ? { steps: [], messages: [] } : await readOpenItems(store, key)
+    const { event, steps } = eventFor(run, open)
+    const applied = await commitTransition(store, run, event, (next) =>
+      rowsOf(next, open, store.clock.now(), steps),
+    )
+    if (applied.kind === 'stale') continue
+    if (applied.kind === 'applied') announce(store, applied.run, applied.events)
+    return applied
+  }
+}
+
+/** What the run has begun and not ended. */
+export async function readOpenItems(store: Store, key: RunKey): Promise<OpenItems> {
+  const [steps, messages] = await Promise.all([
+    stepsOfRun(store.pool, key.project_id, key.thread_id, key.id),
+    openMessages(store.pool, key.project_id, key.thread_id, key.id),
+  ])
+  return { steps: steps.filter((step) => step.status === 'in_progress'), messages }
+}
+
+/** Rows and events of a change made from outside the turn: items close when the run ends or the turn is dropped. */
+export function rowsOf(
+  next: RunRecord,
+  open: OpenItems,
+  now: number,
+  changedSteps?: StepRecord[],
+): RowsAndEvents {
+  if (changedSteps) {
+    const completed = changedSteps.map(
+      (step) => ({ event: 'thread.run.step.completed', data: toStep(step) }) as const,
+    )
+    return { rows: { ...noRows, changedSteps }, events: [...completed, runEvent(next)] }
+  }
+  const { status } = next.state
+  if (status === 'cancelling' || status === 'in_progress' || status === 'requires_action') {
+    return { rows: noRows, events: [runEvent(next)] }
+  }
+  const closed = closeItems(next, open, now)
+  const abandoned = status === 'queued'
+  return {
+    rows: {
+      ...noRows,
+      changedSteps: closed.steps,
+      changedMessages: abandoned ? [] : closed.messages,
+      removedMessages: abandoned ? closed.messages.map((message) => message.id) : [],
+    },
+    events: [...closed.events, runEvent(next)],
+  }
+}

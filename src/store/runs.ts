@@ -1,0 +1,127 @@
+import type pg from 'pg'
+import type { Metadata } from '../contract/objects.ts'
+import type { PageQuery } from '../contract/paging.ts'
+import type { RunRecord } from '../domain/records.ts'
+import { readPage, type Page } from './page.ts'
+import { inTransaction, query } from './pool.ts'
+import { runOf, type RunRow } from './rows.ts'
+
+const columns = `id, project_id, thread_id, seq, assistant_id, created_at, settings, metadata, status, version,
+  owner_node, lease_epoch, deadline, started_at, ended_at, calls, error, reason, prompt_tokens, completion_tokens,
+  total_tokens, turns, attempts`
+
+// A deleted thread takes its rows with it at once, although they are purged later.
+const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
+
+const selectText = `select ${columns} from runs where thread_id = $2 and id = $3 and project_id = $1
+  ${live}`
+
+const lockText = `${selectText} for update`
+
+const updateText = `update runs set metadata = $4 where thread_id = $2 and id = $3 and project_id = $1`
+
+const list = {
+  name: 'list_runs',
+  text: `select ${columns} from runs where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
+  ${live}`,
+  cursor: 'select seq from runs where project_id = $1 and thread_id = $2 and id = $3',
+}
+
+// The status is left as it is: owning a queued run is not a change of the run's life, starting it is.
+const claimText = `
+update runs set owner_node = $1, lease_epoch = lease_epoch + 1, version = version + 1
+where (thread_id, id) in (
+  select thread_id, id from runs where status = 'queued' and owner_node is null
+  order by created_at limit $2 for update skip locked)
+returning ${columns}`
+
+const dueText = `
+select ${columns} from runs
+where status in ('queued', 'in_progress', 'requires_action', 'cancelling') and deadline <= floor(threadmill_now())::bigint
+order by deadline limit $1`
+
+// Runs of nodes that stopped beating: a missing row means that the node was forgotten, not that it lives.
+const orphanedText = `
+select ${columns} from runs
+where owner_node is not null and owner_node <> $1
+  and not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2)
+limit $3`
+
+const ownedText = `select ${columns} from runs where owner_node = $1`
+
+export async function getRun(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  id: string,
+): Promise<RunRecord | null> {
+  const rows = await query<RunRow>(pool, 'get_run', selectText, [project, thread, id])
+  return rows[0] ? runOf(rows[0]) : null
+}
+
+/** The run with its number in the thread: what the run may see of the thread lies before it. */
+export async function getRunRow(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  id: string,
+): Promise<RunRow | null> {
+  const rows = await query<RunRow>(pool, 'get_run', selectText, [project, thread, id])
+  return rows[0] ?? null
+}
+
+export async function listRuns(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  page: PageQuery,
+): Promise<Page<RunRecord>> {
+  const { rows, hasMore } = await readPage<RunRow>(pool, list, [project, thread], page)
+  return { rows: rows.map(runOf), hasMore }
+}
+
+/** Applies `change` to the run's metadata under its row lock; null if there is no such run. */
+export async function updateRunMetadata(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  id: string,
+  change: (metadata: Metadata) => Metadata,
+): Promise<RunRecord | null> {
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query<RunRow>(lockText, [project, thread, id])
+    if (!rows[0]) return null
+    const metadata = change(rows[0].metadata)
+    await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
+    return { ...runOf(rows[0]), metadata }
+  })
+}
+
+/** Makes `node` the owner of up to `limit` queued runs that nobody owns, the oldest first. */
+export async function claimRuns(pool: pg.Pool, node: string, limit: number): Promise<RunRecord[]> {
+  const rows = await query<RunRow>(pool, 'claim_runs', claimText, [node, limit])
+  return rows.map(runOf)
+}
+
+/** Active runs whose deadline has passed by the database's clock. */
+export async function dueRuns(pool: pg.Pool, limit: number): Promise<RunRecord[]> {
+  const rows = await query<RunRow>(pool, 'due_runs', dueText, [limit])
+  return rows.map(runOf)
+}
+
+/** Runs owned by another node that has not beaten for `silence` seconds. */
+export async function orphanedRuns(
+  pool: pg.Pool,
+  node: string,
+  silence: number,
+  limit: number,
+): Promise<RunRecord[]> {
+  const rows = await query<RunRow>(pool, 'orphaned_runs', orphanedText, [node, silence, limit])
+  return rows.map(runOf)
+}
+
+/** Runs that the database says this node owns. */
+export async function ownedRuns(pool: pg.Pool, node: string): Promise<RunRecord[]> {
+  const rows = await query<RunRow>(pool, 'owned_runs', ownedText, [node])
+  return rows.map(runOf)
+}

@@ -1,0 +1,55 @@
+import type { StreamEvent } from '../contract/events.ts'
+import type { RunRecord } from '../domain/records.ts'
+
+// Where http and engine meet within one process: nothing here is a promise of durability. What is announced
+// was committed first, text deltas aside.
+
+type Listener<T> = (value: T) => void
+
+class Topics<T> {
+  readonly #listeners = new Map<string, Set<Listener<T>>>()
+
+  on(topic: string, listener: Listener<T>): () => void {
+    const set = this.#listeners.get(topic) ?? new Set()
+    this.#listeners.set(topic, set.add(listener))
+    return () => {
+      set.delete(listener)
+      if (set.size === 0 && this.#listeners.get(topic) === set) this.#listeners.delete(topic)
+    }
+  }
+
+  emit(topic: string, value: T): void {
+    for (const listener of this.#listeners.get(topic) ?? []) listener(value)
+  }
+}
+
+export class Signals {
+  readonly #events = new Topics<StreamEvent>()
+  readonly #changes = new Topics<RunRecord>()
+  readonly #everyChange = new Set<Listener<RunRecord>>()
+
+  /** Calls `on` for each stream event of the run from now on; answers how to stop. */
+  subscribe(runId: string, on: Listener<StreamEvent>): () => void {
+    return this.#events.on(runId, on)
+  }
+
+  publish(runId: string, events: readonly StreamEvent[]): void {
+    for (const event of events) this.#events.emit(runId, event)
+  }
+
+  /** Calls `on` for each committed change of the run from now on; answers how to stop. */
+  watch(runId: string, on: Listener<RunRecord>): () => void {
+    return this.#changes.on(runId, on)
+  }
+
+  /** The same for every run. */
+  watchAll(on: Listener<RunRecord>): () => void {
+    this.#everyChange.add(on)
+    return () => this.#everyChange.delete(on)
+  }
+
+  changed(run: RunRecord): void {
+    this.#changes.emit(run.id, run)
+    for (const listener of this.#everyChange) listener(run)
+  }
+}

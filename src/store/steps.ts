@@ -1,0 +1,60 @@
+import type pg from 'pg'
+import type { PageQuery } from '../contract/paging.ts'
+import type { StepRecord } from '../domain/records.ts'
+import { readPage, type Page } from './page.ts'
+import { query } from './pool.ts'
+import { stepOf, type StepRow } from './rows.ts'
+
+const columns = `id, project_id, thread_id, run_id, assistant_id, seq, turn, status, details, prompt_tokens,
+  completion_tokens, total_tokens, error, created_at, ended_at, expires_at`
+
+// A deleted thread takes its rows with it at once, although they are purged later.
+const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
+
+const selectText = `
+select ${columns} from run_steps where thread_id = $2 and id = $4 and project_id = $1 and run_id = $3
+  ${live}`
+
+const list = {
+  name: 'list_steps',
+  text: `select ${columns} from run_steps
+where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < $5
+  ${live}`,
+  cursor: 'select seq from run_steps where project_id = $1 and thread_id = $2 and run_id = $3 and id = $4',
+}
+
+const ofRunText = `
+select ${columns} from run_steps where project_id = $1 and thread_id = $2 and run_id = $3 order by seq`
+
+export async function getStep(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runId: string,
+  id: string,
+): Promise<StepRecord | null> {
+  const rows = await query<StepRow>(pool, 'get_step', selectText, [project, thread, runId, id])
+  return rows[0] ? stepOf(rows[0]) : null
+}
+
+export async function listSteps(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runId: string,
+  page: PageQuery,
+): Promise<Page<StepRecord>> {
+  const { rows, hasMore } = await readPage<StepRow>(pool, list, [project, thread, runId], page)
+  return { rows: rows.map(stepOf), hasMore }
+}
+
+/** All steps of a run, in order. */
+export async function stepsOfRun(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runId: string,
+): Promise<StepRecord[]> {
+  const rows = await query<StepRow>(pool, 'steps_of_run', ofRunText, [project, thread, runId])
+  return rows.map(stepOf)
+}

@@ -1,0 +1,64 @@
+import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
+import type { Log } from '../log.ts'
+import { DbClock, type Monotonic } from './clock.ts'
+import { GroupCommit } from './group-commit.ts'
+import { migrate } from './migrate.ts'
+import { beat } from './nodes.ts'
+import { createPool, type Connection } from './pool.ts'
+import { Signals } from './signals.ts'
+import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
+
+export interface Store {
+  readonly pool: pg.Pool
+  readonly clock: DbClock
+  readonly signals: Signals
+  /** This server process, as it names itself in leases. */
+  readonly node: string
+  /** Whether this node takes on another run; the engine answers, and until it does there is no room. */
+  hasRoom: () => boolean
+  /** Commits a write to a thread, together with the others of the same moment. */
+  write(write: ThreadWrite): Promise<WriteOutcome>
+  /** Renews this node's heartbeat on a connection of its own, and with it the clock. */
+  beat(): Promise<void>
+  /** Whether Postgres answers a query now. */
+  ready(): Promise<boolean>
+  /** Waits for the writes under way and closes all connections. */
+  close(): Promise<void>
+}
+
+/** Migrates the database and opens the pools. Throws StoreStartError, or pg's own error when it cannot connect. */
+export async function openStore(options: {
+  connection: Connection
+  log: Log
+  monotonic?: Monotonic
+}): Promise<Store> {
+  const { connection, log } = options
+  await migrate(connection)
+  // Flushes and heartbeats never wait behind reads.
+  const pool = createPool(connection, { max: 10, name: 'reads', log })
+  const flushPool = createPool(connection, { max: 1, name: 'writes', log })
+  const beatPool = createPool(connection, { max: 1, name: 'heartbeat', log })
+  const commits = new GroupCommit((batch) => commitThreadWrites(flushPool, batch))
+  const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
+  const clock = new DbClock(await beat(beatPool, node), options.monotonic)
+  return {
+    pool,
+    clock,
+    signals: new Signals(),
+    node,
+    hasRoom: () => false,
+    write: (write) => commits.submit(write),
+    beat: async () => clock.sync(await beat(beatPool, node)),
+    ready: () =>
+      pool.query('select 1').then(
+        () => true,
+        () => false,
+      ),
+    async close() {
+      await commits.idle()
+      await Promise.all([pool.end(), flushPool.end(), beatPool.end()])
+    },
+  }
+}
