@@ -78,8 +78,10 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     started.push(async () => {
       stopping.abort()
       const closed = http.close()
-      await engine.drain(tuning.drainMs ?? defaults.drainMs)
+      await engine.settle(tuning.drainMs ?? defaults.drainMs)
+      // Streams are told before their runs are handed back: what follows is for whoever takes them.
       closing.abort()
+      await engine.release()
       http.server.closeIdleConnections()
       setTimeout(() => http.server.closeAllConnections(), 1_000).unref()
       await closed

@@ -7,11 +7,18 @@ import { existsSync } from 'node:fs'
 import { chmod, chown, lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { canReach } from '../src/store/embedded/account.ts'
 import { socketFolderOf } from '../src/store/embedded/socket-folder.ts'
-import { cloneTo, makeFolder, pidIn, query, root, start } from '../test/support/embedded-postgres.ts'
+import { atEnd, cloneTo, makeFolder, pidIn, query, root, start } from '../test/support/embedded-postgres.ts'
 
 const nobody = 65534
-const ordinary = 54321
+// Debian's user games: an ordinary one with a name.
+const ordinary = 5
+const drop = `setpriv --reuid=${ordinary} --regid=${ordinary} --clear-groups`
+// In a clone that only root may enter no ordinary user can run anything.
+const skip =
+  !canReach({ uid: ordinary, gid: ordinary }, root, [process.execPath]) &&
+  'the tree is closed to ordinary users'
 
 interface Outcome {
   error?: string
@@ -71,13 +78,20 @@ const hideVarLib = 'mount -t tmpfs tmpfs /var/lib'
 test('for root, postgres runs as nobody, also when the umask closes every new folder', async (t) => {
   const folder = await makeFolder(t)
   const before = process.umask(0o077)
-  t.after(() => process.umask(before))
+  atEnd(t, () => process.umask(before))
   const postgres = await start(t, join(folder, 'new', 'data'))
   process.umask(before)
   assert.equal(postgres.notice, null)
   const owner = execFileSync('ps', ['-o', 'uid=', '-p', String(pidIn(join(postgres.dataDir, 'postgres')))])
   assert.equal(Number(owner), nobody)
   assert.equal((await lstat(join(postgres.dataDir, 'postgres'))).uid, nobody)
+})
+
+test('an empty DATA_DIR that only root may enter, as mkdtemp makes it, is opened for passing through', async (t) => {
+  const data = await makeRootOnly(t)
+  const postgres = await start(t, data)
+  assert.deepEqual([postgres.dataDir, postgres.notice], [data, null])
+  assert.equal((await lstat(data)).mode & 0o777, 0o711)
 })
 
 test('in a folder only root may enter, programs and data go to /var/lib/threadmill, and the next start finds them', async (t) => {
@@ -182,27 +196,39 @@ test('a server in another container on the same DATA_DIR is noticed, though its 
   assert.deepEqual(await query(postgres.connection, 'select 1'), [1])
 })
 
-test('a cluster made by an ordinary user is run as that user, who can go on using it', async (t) => {
-  const folder = await makeFolder(t)
-  await chown(folder, ordinary, ordinary)
-  const data = quote(join(folder, 'data'))
-  const drop = `setpriv --reuid=${ordinary} --regid=${ordinary} --clear-groups`
-  const asUser = `${drop} ${quote(process.execPath)} --input-type=module -e ${quote(program(root))} ${data}`
-  const outcomes = inNamespace(`${asUser}; serve ${data}; ${asUser}`)
-  assert.deepEqual(
-    outcomes.map(({ kept, error }) => kept ?? error),
-    [1, 2, 3],
-  )
-})
+test(
+  'a cluster made by an ordinary user is run as that user, who can go on using it',
+  { skip },
+  async (t) => {
+    const folder = await makeFolder(t)
+    await chown(folder, ordinary, ordinary)
+    const data = quote(join(folder, 'data'))
+    const asUser = `${drop} ${quote(process.execPath)} --input-type=module -e ${quote(program(root))} ${data}`
+    const outcomes = inNamespace(`${asUser}; serve ${data}; ${asUser}`)
+    assert.deepEqual(
+      outcomes.map(({ kept, error }) => kept ?? error),
+      [1, 2, 3],
+    )
+  },
+)
 
-test('a DATA_DIR of root is refused to an ordinary user by name', async (t) => {
+test('a DATA_DIR of root is refused to an ordinary user by name', { skip }, async (t) => {
   const data = join(await makeFolder(t), 'data')
   await (await start(t, data)).stop()
-  const drop = `setpriv --reuid=${ordinary} --regid=${ordinary} --clear-groups`
   const [outcome] = inNamespace(
     `${drop} ${quote(process.execPath)} --input-type=module -e ${quote(program(root))} ${quote(data)}`,
   )
   assert.match(outcome?.error ?? '', new RegExp(`No permission to use ${data}`))
+})
+
+test('a user id without a name is told that PostgreSQL needs one', { skip }, async (t) => {
+  const folder = await makeFolder(t)
+  await chown(folder, 54321, 54321)
+  const drop = 'setpriv --reuid=54321 --regid=54321 --clear-groups'
+  const [outcome] = inNamespace(
+    `${drop} ${quote(process.execPath)} --input-type=module -e ${quote(program(root))} ${quote(folder)}`,
+  )
+  assert.match(outcome?.error ?? '', /PostgreSQL needs a user with a name/)
 })
 
 test('a cluster whose files belong to root, as after restoring a backup, is given to the one who runs postgres', async (t) => {
@@ -226,7 +252,7 @@ test('a socket folder under /tmp that belongs to someone else is not used', asyn
   const data = join(await makeFolder(t), 'd'.repeat(120))
   const trap = socketFolderOf(data, { uid: nobody, gid: nobody })
   await mkdir(trap)
-  t.after(() => rm(trap, { recursive: true, force: true }))
+  atEnd(t, () => rm(trap, { recursive: true, force: true }))
   await chown(trap, ordinary, ordinary)
   const postgres = await start(t, data)
   assert.notEqual(postgres.connection.host, trap)

@@ -20,6 +20,7 @@ import {
 import { boundServerLog } from '../src/store/embedded/server-log.ts'
 import { socketFolderOf } from '../src/store/embedded/socket-folder.ts'
 import {
+  atEnd,
   cloneTo,
   failure,
   makeFolder,
@@ -85,7 +86,7 @@ test('a socket folder under /tmp whose name somebody took is not used', async (t
   const dataDir = join(folder, 'c'.repeat(120))
   const trap = socketFolderOf(dataDir, await chooseAccount(join(dataDir, 'postgres')))
   await symlink(folder, trap)
-  t.after(() => rm(trap, { force: true }))
+  atEnd(t, () => rm(trap, { force: true }))
   const { connection } = await start(t, dataDir)
   assert.notEqual(connection.host, trap)
   assert.equal((await lstat(connection.host)).mode & 0o777, 0o700)
@@ -180,7 +181,7 @@ test('a pid file left behind is no hindrance, whether its pid is dead or in use 
     stdio: 'ignore',
     ...runAs(await chooseAccount(join(dataDir, 'postgres'))),
   })
-  t.after(() => bystander.kill())
+  atEnd(t, () => bystander.kill())
   for (const pid of [4_000_000, bystander.pid]) {
     const lines = [
       pid,
@@ -340,7 +341,7 @@ test('a postmaster that ends unexpectedly is logged as an error', async (t) => {
     log: createLog('error', (line) => lines.push(line) > 0),
     onExit: ended.resolve,
   })
-  t.after(() => postgres.stop())
+  atEnd(t, () => postgres.stop())
   process.kill(pidIn(join(dataDir, 'postgres')), 'SIGKILL')
   // The watch keeps no process alive by itself.
   const alive = setInterval(() => undefined, 1000)

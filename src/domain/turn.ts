@@ -37,7 +37,9 @@ export class Turn {
   #text = ''
   readonly #calls: StepToolCall[] = []
   #events: StreamEvent[] = []
-  /** Events of the tool calls while the message is open. */
+  /** Whether the calls came after text: then they wait for the message to close. */
+  #callsBehind = false
+  /** Their events until then. */
   readonly #behindMessage: StreamEvent[] = []
 
   /** `firstSeq` is the place in the run of the turn's first step. */
@@ -206,10 +208,10 @@ export class Turn {
     }
   }
 
-  /** Steps that clients may see now. */
+  /** Steps that clients may see now, in the order of their places. */
   #visible(): StepRecord[] {
-    if (this.#messageStep) return [this.#messageStep]
-    return this.#callStep ? [this.#callStep] : []
+    const steps = this.#callsBehind ? [this.#messageStep] : [this.#callStep, this.#messageStep]
+    return steps.filter((step) => step !== null)
   }
 
   #openMessage(now: number): void {
@@ -230,7 +232,9 @@ export class Turn {
       incomplete_reason: null,
     }
     const details = { type: 'message_creation', message_creation: { message_id: this.#ids.message } } as const
-    this.#messageStep = this.#step(this.#ids.messageStep, 0, details, now)
+    // Some models go on talking after their calls: that message comes after the calls.
+    const place = this.#callStep === null ? 0 : 1
+    this.#messageStep = this.#step(this.#ids.messageStep, place, details, now)
     this.#events.push(...opened(this.#messageStep))
     const data = toMessage(this.#message)
     this.#events.push(
@@ -240,8 +244,9 @@ export class Turn {
   }
 
   #openCallStep(now: number): void {
-    const seq = this.#messageStep === null ? 0 : 1
-    this.#callStep = this.#step(this.#ids.callStep, seq, { type: 'tool_calls', tool_calls: [] }, now)
+    this.#callsBehind = this.#messageStep !== null
+    const place = this.#callsBehind ? 1 : 0
+    this.#callStep = this.#step(this.#ids.callStep, place, { type: 'tool_calls', tool_calls: [] }, now)
     this.#callEvents().push(...opened(this.#callStep))
   }
 
@@ -266,7 +271,7 @@ export class Turn {
   }
 
   #callEvents(): StreamEvent[] {
-    return this.#message === null ? this.#events : this.#behindMessage
+    return this.#callsBehind ? this.#behindMessage : this.#events
   }
 
   #callDelta(call: {

@@ -65,15 +65,16 @@ export class Engine {
     return this.#sweeping
   }
 
-  /**
-   * Takes no more runs, gives the present ones `graceMs` to end, and then hands back what is left: an unfinished
-   * turn is undone and its run queued for whoever comes next.
-   */
-  async drain(graceMs: number): Promise<void> {
+  /** Takes no more runs and gives the present ones `graceMs` to end. */
+  async settle(graceMs: number): Promise<void> {
     this.#draining = true
     if (this.#timer) clearInterval(this.#timer)
     await this.#sweeping
     await this.#idle(graceMs)
+  }
+
+  /** Hands back what is left: an unfinished turn is undone and its run queued for whoever comes next. */
+  async release(): Promise<void> {
     for (const { task } of this.#tasks.values()) task.interrupt('release')
     await this.#idle(releaseMs)
     this.#unwatch()

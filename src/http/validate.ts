@@ -112,7 +112,7 @@ function explainValue(schema: Schema | boolean | undefined, value: unknown, path
 
 function explainKey(schema: Schema, key: string, path: string): ApiError | null {
   const most = schema.propertyNames?.maxLength
-  const length = [...key].length
+  const length = Array.from(key).length
   if (most === undefined || length <= most) return null
   const text = `'${clip(key)}' is too long. Expected a string with maximum length ${most}, but got a string with length ${length} instead.`
   return new ApiError(
@@ -143,7 +143,7 @@ function explainArray(schema: Schema, value: unknown[], path: string): ApiError 
 function explainString(schema: Schema, value: string, path: string): ApiError | null {
   const { minLength, maxLength, pattern } = schema
   // Counted in code points, as JSON Schema and wire.md §8 do.
-  const length = [...value].length
+  const length = Array.from(value).length
   const got = `but got ${length === 0 ? 'an empty string' : `a string with length ${length}`} instead.`
   if (maxLength !== undefined && length > maxLength) {
     const text = `string too long. Expected a string with maximum length ${maxLength}, ${got}`

@@ -52,187 +52,90 @@ function read(events: ModelEvent[]): {
   return { text, calls: made }
 }
 
-type Call = [id: string, name: string, args: string]
-const shapes: [title: string, chunks: unknown[], calls: Call[]][] = [
+// A fragment in the order that the wire has it; _ is a key left out.
+const _ = undefined
+const c = (index?: number, id?: string, name?: unknown, args?: unknown) =>
+  calls({ index, id, ...fn(name, args) })
+const shapes: [title: string, chunks: unknown[], calls: string[]][] = [
   [
     'id and name only in the first chunk',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '') }),
-      calls({ index: 0, ...fn(undefined, '{"x"') }),
-      calls({ index: 0, ...fn(undefined, ':1}') }),
-      stop(),
-    ],
-    [['call_a', 'f', '{"x":1}']],
+    [c(0, 'call_a', 'f', ''), c(0, _, _, '{"x"'), c(0, _, _, ':1}')],
+    ['call_a f {"x":1}'],
   ],
   [
     'id and name repeated in every chunk',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '{"x"') }),
-      calls({ index: 0, id: 'call_a', ...fn('f', ':1}') }),
-      stop(),
-    ],
-    [['call_a', 'f', '{"x":1}']],
+    [c(0, 'call_a', 'f', '{"x"'), c(0, 'call_a', 'f', ':1}')],
+    ['call_a f {"x":1}'],
   ],
   [
     'a name in two parts',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('get_', '') }),
-      calls({ index: 0, ...fn('weather', '') }),
-      calls({ index: 0, ...fn(undefined, '{}') }),
-      stop(),
-    ],
-    [['call_a', 'get_weather', '{}']],
+    [c(0, 'call_a', 'get_', ''), c(0, _, 'weather', ''), c(0, _, _, '{}')],
+    ['call_a get_weather {}'],
   ],
-  [
-    'an id that comes after the name',
-    [calls({ index: 0, ...fn('f') }), calls({ index: 0, id: 'call_late', ...fn(undefined, '{}') }), stop()],
-    [['call_late', 'f', '{}']],
-  ],
-  ['no id at all', [calls({ index: 0, ...fn('f', '{}') }), stop()], [['call_made0', 'f', '{}']]],
-  ['an empty id', [calls({ index: 0, id: '', ...fn('f', '{}') }), stop()], [['call_made0', 'f', '{}']]],
-  [
-    'an id of another form',
-    [calls({ index: 0, id: 'tooluse_1', ...fn('f', '{}') }), stop()],
-    [['call_made0', 'f', '{}']],
-  ],
-  [
-    'an id too long',
-    [calls({ index: 0, id: `call_${'x'.repeat(65)}`, ...fn('f', '{}') }), stop()],
-    [['call_made0', 'f', '{}']],
-  ],
+  ['an id that comes after the name', [c(0, _, 'f'), c(0, 'call_late', _, '{}')], ['call_late f {}']],
+  ['no id at all', [c(0, _, 'f', '{}')], ['call_made0 f {}']],
+  ['an empty id', [c(0, '', 'f', '{}')], ['call_made0 f {}']],
+  ['an id of another form', [c(0, 'tooluse_1', 'f', '{}')], ['call_made0 f {}']],
+  ['an id too long', [c(0, `call_${'x'.repeat(65)}`, 'f', '{}')], ['call_made0 f {}']],
   [
     'a new id in every chunk, as old vLLM makes them',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '{"x"') }),
-      calls({ index: 0, id: 'call_b', ...fn(undefined, ':1}') }),
-      stop(),
-    ],
-    [['call_a', 'f', '{"x":1}']],
+    [c(0, 'call_a', 'f', '{"x"'), c(0, 'call_b', _, ':1}')],
+    ['call_a f {"x":1}'],
   ],
   [
     'a first index above 0',
-    [
-      calls({ index: 3, id: 'call_a', ...fn('f', '{}') }),
-      calls({ index: 5, id: 'call_b', ...fn('g', '{}') }),
-      stop(),
-    ],
-    [
-      ['call_a', 'f', '{}'],
-      ['call_b', 'g', '{}'],
-    ],
+    [c(3, 'call_a', 'f', '{}'), c(5, 'call_b', 'g', '{}')],
+    ['call_a f {}', 'call_b g {}'],
   ],
   [
     'no index, told apart by id',
-    [
-      calls({ id: 'call_a', ...fn('f', '{"x"') }),
-      calls(fn(undefined, ':1}')),
-      calls({ id: 'call_b', ...fn('f', '{}') }),
-      stop(),
-    ],
-    [
-      ['call_a', 'f', '{"x":1}'],
-      ['call_b', 'f', '{}'],
-    ],
+    [c(_, 'call_a', 'f', '{"x"'), c(_, _, _, ':1}'), c(_, 'call_b', 'f', '{}')],
+    ['call_a f {"x":1}', 'call_b f {}'],
   ],
   [
     'no index and no id, told apart by name',
-    [calls(fn('f', '')), calls(fn('g', '{}')), stop()],
-    [
-      ['call_made0', 'f', '{}'],
-      ['call_made1', 'g', '{}'],
-    ],
+    [c(_, _, 'f', ''), c(_, _, 'g', '{}')],
+    ['call_made0 f {}', 'call_made1 g {}'],
   ],
   [
     'no index and no id, name repeated',
-    [calls(fn('f', '{"x"')), calls(fn('f', ':1}')), stop()],
-    [['call_made0', 'f', '{"x":1}']],
+    [c(_, _, 'f', '{"x"'), c(_, _, 'f', ':1}')],
+    ['call_made0 f {"x":1}'],
   ],
   [
     'no index, no id, the same name, whole calls',
-    [calls(fn('f', '{"x":1}')), calls(fn('f', '{"x":2}')), stop()],
-    [
-      ['call_made0', 'f', '{"x":1}'],
-      ['call_made1', 'f', '{"x":2}'],
-    ],
+    [c(_, _, 'f', '{"x":1}'), c(_, _, 'f', '{"x":2}')],
+    ['call_made0 f {"x":1}', 'call_made1 f {"x":2}'],
   ],
   [
     'several in one chunk without index and id',
-    [calls(fn('f'), fn('f', '{"x":1}')), stop()],
-    [
-      ['call_made0', 'f', '{}'],
-      ['call_made1', 'f', '{"x":1}'],
-    ],
+    [calls(fn('f'), fn('f', '{"x":1}'))],
+    ['call_made0 f {}', 'call_made1 f {"x":1}'],
   ],
   [
     'two calls under index 0 with different ids',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '{}') }),
-      calls({ index: 0, id: 'call_b', ...fn('f', '{}') }),
-      stop(),
-    ],
-    [
-      ['call_a', 'f', '{}'],
-      ['call_b', 'f', '{}'],
-    ],
+    [c(0, 'call_a', 'f', '{}'), c(0, 'call_b', 'f', '{}')],
+    ['call_a f {}', 'call_b f {}'],
   ],
   [
     'two calls under index 0 in one chunk without ids',
-    [calls({ index: 0, ...fn('f', '{"x":1}') }, { index: 0, ...fn('g', '{}') }), stop()],
-    [
-      ['call_made0', 'f', '{"x":1}'],
-      ['call_made1', 'g', '{}'],
-    ],
+    [calls({ index: 0, ...fn('f', '{"x":1}') }, { index: 0, ...fn('g', '{}') })],
+    ['call_made0 f {"x":1}', 'call_made1 g {}'],
   ],
   [
     'one id for two calls',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '{}') }),
-      calls({ index: 1, id: 'call_a', ...fn('g', '{}') }),
-      stop(),
-    ],
-    [
-      ['call_a', 'f', '{}'],
-      ['call_made0', 'g', '{}'],
-    ],
+    [c(0, 'call_a', 'f', '{}'), c(1, 'call_a', 'g', '{}')],
+    ['call_a f {}', 'call_made0 g {}'],
   ],
-  [
-    'arguments as an object',
-    [calls({ index: 0, id: 'call_a', ...fn('f', { x: [1, 'ü'] }) }), stop()],
-    [['call_a', 'f', '{"x":[1,"ü"]}']],
-  ],
-  [
-    'arguments null and then text',
-    [calls({ index: 0, id: 'call_a', ...fn('f', null) }), calls({ index: 0, ...fn(null, '{}') }), stop()],
-    [['call_a', 'f', '{}']],
-  ],
-  [
-    'no arguments become an empty object',
-    [calls({ index: 0, id: 'call_a', ...fn('f') }), stop()],
-    [['call_a', 'f', '{}']],
-  ],
+  ['arguments as an object', [c(0, 'call_a', 'f', { x: [1, 'ü'] })], ['call_a f {"x":[1,"ü"]}']],
+  ['arguments null and then text', [c(0, 'call_a', 'f', null), c(0, _, null, '{}')], ['call_a f {}']],
+  ['no arguments become an empty object', [c(0, 'call_a', 'f')], ['call_a f {}']],
   [
     'interleaved fragments',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '{"x"') }),
-      calls({ index: 1, id: 'call_b', ...fn('g', '{"y"') }),
-      calls({ index: 0, ...fn(undefined, ':1}') }),
-      calls({ index: 1, ...fn(undefined, ':2}') }),
-      stop(),
-    ],
-    [
-      ['call_a', 'f', '{"x":1}'],
-      ['call_b', 'g', '{"y":2}'],
-    ],
+    [c(0, 'call_a', 'f', '{"x"'), c(1, 'call_b', 'g', '{"y"'), c(0, _, _, ':1}'), c(1, _, _, ':2}')],
+    ['call_a f {"x":1}', 'call_b g {"y":2}'],
   ],
-  [
-    'a surrogate pair cut in two',
-    [
-      calls({ index: 0, id: 'call_a', ...fn('f', '"\ud83d') }),
-      calls({ index: 0, ...fn(undefined, '\ude00"') }),
-      stop(),
-    ],
-    [['call_a', 'f', '"😀"']],
-  ],
+  ['a surrogate pair cut in two', [c(0, 'call_a', 'f', '"\ud83d'), c(0, _, _, '\ude00"')], ['call_a f "😀"']],
   [
     'a whole chat.completion',
     [
@@ -252,18 +155,15 @@ const shapes: [title: string, chunks: unknown[], calls: Call[]][] = [
         ],
       },
     ],
-    [
-      ['call_a', 'f', '{}'],
-      ['call_b', 'f', '{}'],
-    ],
+    ['call_a f {}', 'call_b f {}'],
   ],
 ]
 
 describe('tool calls come out whole, whatever their shape', () => {
   for (const [title, chunks, expected] of shapes) {
     test(title, () => {
-      const { events, end } = run(chunks)
-      const got = read(events).calls.map((call) => [call.id, call.name, call.arguments])
+      const { events, end } = run([...chunks, stop()])
+      const got = read(events).calls.map((call) => `${call.id} ${call.name} ${call.arguments}`)
       assert.deepEqual(got, expected)
       assert.equal(end.finish, 'tool_calls')
     })

@@ -31,6 +31,9 @@ const session = [
   'set idle_in_transaction_session_timeout = 30000',
 ].join('; ')
 
+// pg waits for what this returns, although its type says void.
+const prepareSession = (client: pg.ClientBase): unknown => client.query(session)
+
 /** A pool whose connections carry the session settings. Idle connections that break are logged and replaced. */
 export function createPool(
   connection: Connection,
@@ -44,9 +47,7 @@ export function createPool(
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 0,
     keepAlive: true,
-    onConnect: async (client: pg.ClientBase) => {
-      await client.query(session)
-    },
+    onConnect: prepareSession,
   })
   pool.on('error', (error) =>
     options.log.warn('a database connection broke', { pool: options.name, reason: error.message }),

@@ -38,7 +38,7 @@ export interface StepRow extends Omit<StepRecord, 'usage'> {
 }
 
 /** Drops the ordering column, which only the store needs. */
-export function withoutSeq<T extends { seq: number }>({ seq: _, ...record }: T): Omit<T, 'seq'> {
+export function withoutSeq<T extends { seq: number }>({ seq, ...record }: T): Omit<T, 'seq'> {
   return record
 }
 

@@ -17,11 +17,24 @@ import { isPostmasterOf, postgresProcessesIn } from '../../src/store/embedded/pr
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 const log = createLog('silent')
 
+const endings = new WeakMap<TestContext, (() => unknown)[]>()
+
+/** Has the test end with this call; the last one named comes first, unlike in t.after. */
+export function atEnd(t: TestContext, end: () => unknown): void {
+  const known = endings.get(t)
+  if (known !== undefined) return void known.push(end)
+  const ends = [end]
+  endings.set(t, ends)
+  t.after(async () => {
+    for (const one of ends.toReversed()) await one()
+  })
+}
+
 // A folder for one test. Afterwards whatever still serves a cluster in it is ended and the folder removed.
 export async function makeFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp('/tmp/threadmill-test-')
   await chmod(folder, 0o755)
-  t.after(async () => {
+  atEnd(t, async () => {
     for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
       if (entry.name !== 'postmaster.pid') continue
       const pid = pidIn(entry.parentPath)
@@ -35,7 +48,7 @@ export async function makeFolder(t: TestContext): Promise<string> {
 
 export async function start(t: TestContext, dataDir: string): Promise<EmbeddedPostgres> {
   const postgres = await startEmbeddedPostgres({ dataDir, log })
-  t.after(() => postgres.stop())
+  atEnd(t, () => postgres.stop())
   return postgres
 }
 
@@ -86,7 +99,7 @@ export function startServer(t: TestContext, dataDir: string, tree = root): Serve
     }
     return { error: 'it said nothing' }
   })()
-  t.after(async () => {
+  atEnd(t, async () => {
     child.kill('SIGKILL')
     await exited
   })

@@ -2,7 +2,7 @@
 // enter, the account that runs postgres could not reach them there.
 
 import { createHash } from 'node:crypto'
-import { chmod, lstat, mkdir, realpath, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, realpath, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { canReach, chooseAccount, type Account } from './account.ts'
 import { codeOf, explainSystemError, StoreStartError } from './errors.ts'
@@ -26,6 +26,7 @@ export async function chooseDataPlace(dataDir: string): Promise<DataPlace> {
     if (account === null) return await usable(intended, null)
     const elsewhere = join(sharedFolder, 'data-' + shortHash(intended))
     const [clusterHere, clusterElsewhere] = await Promise.all([hasCluster(intended), hasCluster(elsewhere)])
+    if (canReach(account, dirname(await nearestFolder(intended)))) await openIfEmpty(intended)
     const reachable = canReach(account, await nearestFolder(intended))
     if (reachable && (clusterHere || !clusterElsewhere)) {
       const place = await usable(intended, account)
@@ -64,6 +65,16 @@ async function usable(dir: string, account: Account | null): Promise<DataPlace> 
   // Folders we made must let the account pass whatever the umask says; folders of others are not ours to open.
   for (const made of await makeFolders(dir)) if (account !== null) await chmod(made, 0o711)
   return { dir: await realpath(dir), account, notice: null }
+}
+
+/**
+ * Lets others pass through an empty folder of root, as mkdtemp makes one: there is nothing in it yet to protect, and
+ * what we put in it protects itself. They still cannot list it.
+ */
+async function openIfEmpty(dir: string): Promise<void> {
+  const found = await stat(dir).catch(() => null)
+  if (found === null || found.uid !== 0 || (await readdir(dir)).length > 0) return
+  await chmod(dir, (found.mode & 0o7777) | 0o011)
 }
 
 /** Makes the folder and those above it; returns those it made. (Node's own recursive mkdir says ENOENT for EROFS.) */

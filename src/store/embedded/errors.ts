@@ -31,6 +31,13 @@ const causes: { code: string; text: RegExp; say: (path: string) => string }[] = 
     say: (path) =>
       `No permission to use ${path}. Give this user access to the folder, or set DATA_DIR to another one.`,
   },
+  {
+    code: '',
+    text: /could not look up effective user ID/i,
+    say: () =>
+      'PostgreSQL needs a user with a name, and this user id has none: add it to /etc/passwd, run as another user, ' +
+      'or set DATABASE_URL to use another Postgres.',
+  },
 ]
 
 /** Turns a failed call on `path` into the sentence a user needs; an error that already is one stays as it is. */
