@@ -1,3 +1,4 @@
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Config } from './config.ts'
 import { Engine } from './engine/engine.ts'
@@ -82,9 +83,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       // Streams are told before their runs are handed back: what follows is for whoever takes them.
       closing.abort()
       await engine.release()
-      http.server.closeIdleConnections()
-      setTimeout(() => http.server.closeAllConnections(), 1_000).unref()
-      await closed
+      await closeConnections(http.server, closed)
     })
     await http.listen({ host: config.host, port: config.port, backlog: 4096 })
     engine.start()
@@ -105,6 +104,15 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     await stopAll()
     throw error
   }
+}
+
+/** Waits for the answers under way, a second at most, and closes each connection as soon as it is idle. */
+async function closeConnections(server: Server, closed: Promise<unknown>): Promise<void> {
+  const idle = setInterval(() => server.closeIdleConnections(), 20)
+  const late = setTimeout(() => server.closeAllConnections(), 1_000)
+  await closed
+  clearInterval(idle)
+  clearTimeout(late)
 }
 
 async function connect(embedded: EmbeddedPostgres | null, config: Config, log: Log): Promise<Store> {

@@ -23,6 +23,9 @@ export interface EngineOptions extends TaskDeps {
 /** Rows a sweep handles at a time; the rest waits for the next beat. */
 const sweepLimit = 200
 
+/** Rows of deleted threads removed a beat, of each kind. */
+const purgeRows = 2_000
+
 /** What handing back the runs of a stopping server may take: an abort and a commit each. */
 const releaseMs = 3_000
 
@@ -48,7 +51,10 @@ export class Engine {
 
   /** Starts the heartbeat and takes what is waiting. */
   start(): void {
-    this.#timer = setInterval(() => void this.sweep(), this.#options.beatMs)
+    this.#timer = setInterval(() => {
+      // A slow beat is not followed by a queue of them.
+      if (!this.#sweeping) void this.sweep()
+    }, this.#options.beatMs)
     void this.sweep()
   }
 
@@ -57,12 +63,13 @@ export class Engine {
     return this.#tasks.size
   }
 
-  /** One heartbeat with its sweep: expired runs, runs of dead nodes, unowned runs, deleted threads. */
-  sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweepOnce()
+  /** One heartbeat with its sweep, begun after this call: expired runs, runs of dead nodes, unowned runs, deleted threads. */
+  async sweep(): Promise<void> {
+    while (this.#sweeping) await this.#sweeping
+    this.#sweeping = this.#sweepOnce()
       .catch((error: unknown) => this.#options.log.warn('a sweep failed', { reason: reasonOf(error) }))
       .finally(() => (this.#sweeping = null))
-    return this.#sweeping
+    await this.#sweeping
   }
 
   /** Takes no more runs and gives the present ones `graceMs` to end. */
@@ -159,7 +166,7 @@ export class Engine {
     await this.#takeOrphans()
     await this.#reconcile()
     if (!this.#draining) await this.#claim()
-    await purgeThreads(store.pool, sweepLimit)
+    await purgeThreads(store.pool, sweepLimit, purgeRows)
   }
 
   async #expireDue(): Promise<void> {
@@ -178,12 +185,20 @@ export class Engine {
   }
 
   /**
-   * Hands back runs that are ours by the database and not in memory: a commit or its answer was lost. One beat of
+   * Compares what the database says is ours with what is in memory. Tasks learn here what another node decided
+   * about their runs. Runs without a task are handed back: a commit or its answer was lost; with one beat of
    * grace, since a run is committed a moment before it is announced.
    */
   async #reconcile(): Promise<void> {
     const { store } = this.#options
-    const missing = (await ownedRuns(store.pool, store.node)).filter((run) => !this.#tasks.has(run.id))
+    const tasks = [...this.#tasks.values()].map(({ task }) => task)
+    const owned = new Map((await ownedRuns(store.pool, store.node)).map((run) => [run.id, run]))
+    for (const task of tasks) {
+      const run = owned.get(task.runId)
+      if (run === undefined) task.interrupt('gone')
+      else if (run.state.status === 'cancelling') task.interrupt('cancel')
+    }
+    const missing = [...owned.values()].filter((run) => !this.#tasks.has(run.id))
     for (const run of missing) if (this.#suspects.has(run.id)) await this.#loseLease(run)
     this.#suspects = new Set(missing.map((run) => run.id))
   }

@@ -5,12 +5,10 @@ import type { MessageRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { withoutSeq, type MessageRow } from './rows.ts'
+import { live } from './threads.ts'
 
 const columns = `id, project_id, thread_id, seq, role, status, content, assistant_id, run_id, attachments, metadata,
   created_at, ended_at, incomplete_reason`
-
-// A deleted thread takes its rows with it at once, although they are purged later.
-const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
 
 const selectText = `select ${columns} from messages where thread_id = $2 and id = $3 and project_id = $1
   ${live}`

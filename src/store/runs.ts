@@ -5,13 +5,11 @@ import type { RunRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { runOf, type RunRow } from './rows.ts'
+import { live } from './threads.ts'
 
 const columns = `id, project_id, thread_id, seq, assistant_id, created_at, settings, metadata, status, version,
   owner_node, lease_epoch, deadline, started_at, ended_at, calls, error, reason, prompt_tokens, completion_tokens,
   total_tokens, turns, attempts`
-
-// A deleted thread takes its rows with it at once, although they are purged later.
-const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
 
 const selectText = `select ${columns} from runs where thread_id = $2 and id = $3 and project_id = $1
   ${live}`

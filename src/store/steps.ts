@@ -4,12 +4,10 @@ import type { StepRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'
 import { query } from './pool.ts'
 import { stepOf, type StepRow } from './rows.ts'
+import { live } from './threads.ts'
 
 const columns = `id, project_id, thread_id, run_id, assistant_id, seq, turn, status, details, prompt_tokens,
   completion_tokens, total_tokens, error, created_at, ended_at, expires_at`
-
-// A deleted thread takes its rows with it at once, although they are purged later.
-const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
 
 const selectText = `
 select ${columns} from run_steps where thread_id = $2 and id = $4 and project_id = $1 and run_id = $3

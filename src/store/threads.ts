@@ -50,19 +50,32 @@ export async function updateThread(
   })
 }
 
-// Small pieces: a thread's rows go with it, at most $1 threads a call.
-const purgeText = `
-with gone as (
-  delete from threads where id in (
-    select id from threads where deleted_at is not null limit $1 for update skip locked)
-  returning id
-), m as (delete from messages using gone where messages.thread_id = gone.id),
-r as (delete from runs using gone where runs.thread_id = gone.id),
-s as (delete from run_steps using gone where run_steps.thread_id = gone.id)
-select count(*)::int as count from gone`
+/**
+ * For the `where` of reads below a thread: a deleted thread takes its rows with it at once, although they are
+ * purged later.
+ */
+export const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
 
-/** Removes the rows of at most `limit` deleted threads; answers how many it removed. */
-export async function purgeThreads(pool: pg.Pool, limit: number): Promise<number> {
-  const rows = await query<{ count: number }>(pool, 'purge_threads', purgeText, [limit])
-  return rows[0]?.count ?? 0
+// A thread goes when its rows have gone, which a later call sees: each call removes a bounded number of rows.
+const purgeText = `
+with gone as materialized (
+  select id from threads where deleted_at is not null order by deleted_at limit $1 for update skip locked
+), m as (
+  delete from messages where (thread_id, id) in (
+    select x.thread_id, x.id from gone join messages x on x.thread_id = gone.id limit $2)
+), s as (
+  delete from run_steps where (thread_id, id) in (
+    select x.thread_id, x.id from gone join run_steps x on x.thread_id = gone.id limit $2)
+), r as (
+  delete from runs where (thread_id, id) in (
+    select x.thread_id, x.id from gone join runs x on x.thread_id = gone.id limit $2)
+)
+delete from threads where id in (select id from gone)
+  and not exists (select from messages where thread_id = threads.id)
+  and not exists (select from run_steps where thread_id = threads.id)
+  and not exists (select from runs where thread_id = threads.id)`
+
+/** Removes a piece of what deleted threads left: at most `rows` of each kind, from at most `threads` threads. */
+export async function purgeThreads(pool: pg.Pool, threads: number, rows: number): Promise<void> {
+  await query(pool, 'purge_threads', purgeText, [threads, rows])
 }
