@@ -29,7 +29,8 @@ const list = {
 const claimText = `
 update runs set owner_node = $1, lease_epoch = lease_epoch + 1, version = version + 1
 where (thread_id, id) in (
-  select thread_id, id from runs where status = 'queued' and owner_node is null
+  select thread_id, id from runs
+  where status = 'queued' and owner_node is null and deadline > floor(threadmill_now())::bigint
   order by created_at limit $2 for update skip locked)
 returning ${columns}`
 
@@ -95,7 +96,7 @@ export async function updateRunMetadata(
   })
 }
 
-/** Makes `node` the owner of up to `limit` queued runs that nobody owns, the oldest first. */
+/** Makes `node` the owner of up to `limit` queued runs that nobody owns and that are not due, the oldest first. */
 export async function claimRuns(pool: pg.Pool, node: string, limit: number): Promise<RunRecord[]> {
   const rows = await query<RunRow>(pool, 'claim_runs', claimText, [node, limit])
   return rows.map(runOf)
