@@ -34,6 +34,8 @@ export class RunTask {
   readonly #abort = new AbortController()
   #run: RunRecord
   #interruption: Interruption | null = null
+  /** The turn has its outcome: there is nothing left to break off. */
+  #over = false
   #wake: () => void = () => {}
 
   /** `run` must be queued and owned by this node. */
@@ -59,7 +61,7 @@ export class RunTask {
 
   /** Breaks the turn off: the backend request is closed and the run ends as the reason demands. */
   interrupt(reason: Interruption): void {
-    if (this.#interruption !== null && reason !== 'gone') return
+    if (this.#over || (this.#interruption !== null && reason !== 'gone')) return
     this.#interruption = reason
     this.#abort.abort(new Error(`interrupted: ${reason}`))
   }
@@ -155,6 +157,7 @@ export class RunTask {
 
   /** The commit that ends the turn. */
   async #finish(turn: Turn, context: TurnContext, outcome: Outcome): Promise<void> {
+    this.#over = true
     const now = this.#deps.store.clock.now()
     if ('interrupted' in outcome && outcome.interrupted === 'release') {
       const open = turn.storedItems()
