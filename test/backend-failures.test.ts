@@ -95,7 +95,7 @@ const failures: Failure[] = [
     title: 'an empty stream',
     answer: raw('data: [DONE]\n\n'),
     code: 'server_error',
-    says: /without saying anything/,
+    says: /sent no answer/,
   },
   {
     title: 'an error in the stream',

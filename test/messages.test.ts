@@ -86,7 +86,12 @@ test('attachments come back as they were sent', async () => {
   ]
   const message = await messages.create(thread, { role: 'user', content: 'x', attachments })
   assert.deepEqual(message.attachments, attachments)
-  const bare = await messages.create(thread, { role: 'user', content: 'x', attachments: null, metadata: null })
+  const bare = await messages.create(thread, {
+    role: 'user',
+    content: 'x',
+    attachments: null,
+    metadata: null,
+  })
   assert.deepEqual([bare.attachments, bare.metadata], [[], {}])
 })
 
@@ -105,7 +110,8 @@ test('a change of a message changes its metadata alone', async () => {
 test('a deleted message is gone, and the others keep their order', async () => {
   const thread = await newThread()
   const made = []
-  for (const content of ['one', 'two', 'three']) made.push(await messages.create(thread, { role: 'user', content }))
+  for (const content of ['one', 'two', 'three'])
+    made.push(await messages.create(thread, { role: 'user', content }))
   const id = made[1]?.id ?? ''
   const ofThread = { thread_id: thread }
   const deleted = await messages.delete(id, ofThread)
@@ -152,7 +158,9 @@ test('while a run is active messages are neither added nor deleted, but their me
 test('messages created side by side are all there, once each', async () => {
   const thread = await newThread()
   const contents = Array.from({ length: 40 }, (_, i) => `m${i}`)
-  const made = await Promise.all(contents.map((content) => messages.create(thread, { role: 'user', content })))
+  const made = await Promise.all(
+    contents.map((content) => messages.create(thread, { role: 'user', content })),
+  )
   const listed = (await messages.list(thread, { limit: 100 })).data
   assert.deepEqual(listed.map(textOf).toSorted(), contents.toSorted())
   assert.equal(new Set(made.map((message) => message.id)).size, 40)

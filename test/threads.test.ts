@@ -82,7 +82,9 @@ test('a change of a thread merges metadata, replaces resources, and leaves what 
   })
   const merged = await threads.update(id, { metadata: { b: '', c: '3' } })
   assert.deepEqual(merged, { id, ...rest, metadata: { a: '1', c: '3' } })
-  const replaced = await threads.update(id, { tool_resources: { file_search: { vector_store_ids: ['vs_b'] } } })
+  const replaced = await threads.update(id, {
+    tool_resources: { file_search: { vector_store_ids: ['vs_b'] } },
+  })
   assert.deepEqual(replaced, { ...merged, tool_resources: { file_search: { vector_store_ids: ['vs_b'] } } })
   assert.deepEqual(await threads.retrieve(id), replaced)
   const cleared = await threads.update(id, { metadata: null, tool_resources: null })
@@ -115,7 +117,11 @@ test('after its deletion a thread, its messages, runs and steps are all gone at 
   assert.ok(message && step)
   const deleted = await threads.delete(thread)
   assert.deepEqual(deleted, { id: thread, object: 'thread.deleted', deleted: true })
-  assert.equal(await unpurged(thread), 1, 'the rows are still there, so that the answers below prove something')
+  assert.equal(
+    await unpurged(thread),
+    1,
+    'the rows are still there, so that the answers below prove something',
+  )
 
   const ofThread = { thread_id: thread }
   const gone: [string, () => Promise<unknown>][] = [

@@ -4,6 +4,9 @@ import { ApiError } from '../contract/errors.ts'
 /** Bytes of a request body. */
 export const bodyLimit = 32 * 1024 * 1024
 
+/** Levels of arrays and objects in a body. Far deeper ones overflow the stacks of JSON.stringify and Postgres. */
+export const depthLimit = 200
+
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
@@ -31,6 +34,9 @@ function parse(body: Buffer): unknown {
   } catch {
     throw new ApiError('malformed_json', 'The request body is not valid UTF-8.')
   }
+  if (isTooDeep(body)) {
+    throw new ApiError('malformed_json', `The request body is nested deeper than ${depthLimit} levels.`)
+  }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -43,12 +49,28 @@ function parse(body: Buffer): unknown {
   return value
 }
 
+/** Whether brackets outside of strings nest beyond the limit. Bytes will do: no other UTF-8 byte looks like these. */
+function isTooDeep(body: Buffer): boolean {
+  let depth = 0
+  let inString = false
+  for (let i = 0; i < body.length; i++) {
+    const byte = body[i]
+    if (byte === 0x22) inString = !inString
+    else if (inString) i += byte === 0x5c ? 1 : 0
+    else if (byte === 0x5b || byte === 0x7b) depth += 1
+    else if (byte === 0x5d || byte === 0x7d) depth -= 1
+    if (depth > depthLimit) return true
+  }
+  return false
+}
+
 /** Postgres stores neither NUL nor half a surrogate pair. */
 function refuseUnstorable(value: unknown, path: string): void {
   if (typeof value === 'string') {
     if (!value.includes('\0') && value.isWellFormed()) return
     const what = value.includes('\0') ? 'the NUL character' : 'half a surrogate pair'
-    throw new ApiError('invalid_value', `Invalid '${path}': the text contains ${what}.`, path || null)
+    const where = path === '' ? 'the request body' : `'${path}'`
+    throw new ApiError('invalid_value', `Invalid ${where}: the text contains ${what}.`, path || null)
   }
   if (typeof value !== 'object' || value === null) return
   for (const [key, item] of Object.entries(value)) {

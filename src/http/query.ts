@@ -32,8 +32,11 @@ export function pageQuery(query: Query): PageQuery {
 
 /** A parameter that may be given once. */
 export function single(query: Query, name: string): string | undefined {
-  const value = query[name]
-  return Array.isArray(value) ? value.at(-1) : value
+  const given = query[name]
+  const value = Array.isArray(given) ? given.at(-1) : given
+  // Postgres takes no NUL, not even to compare with.
+  if (!value?.includes('\0')) return value
+  throw new ApiError('invalid_value', `Invalid '${name}': the text contains the NUL character.`, name)
 }
 
 function limitOf(text: string | undefined): number {

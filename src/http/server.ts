@@ -23,6 +23,11 @@ export function buildServer(context: HttpContext): FastifyInstance {
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 256 },
     return503OnClosing: false,
+    // What fails before a route is found, such as a path with a broken percent escape, answers like the rest.
+    frameworkErrors: (error, request, reply) => {
+      standardHeaders(request, reply)
+      answerError(context, error, request, reply)
+    },
   })
   registerBodyParsers(app)
   app.addHook('onRequest', async (request, reply) => standardHeaders(request, reply))
@@ -79,6 +84,9 @@ function toApiError(error: unknown): ApiError {
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new ApiError('body_too_large', `The request body is larger than the limit of ${bodyLimit} bytes.`)
+  }
+  if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_MAX_PARAM_LENGTH') {
+    return new ApiError('unknown_url', 'Unknown request URL: its path cannot be read or has too long an id.')
   }
   if (typeof code === 'string' && code.startsWith('FST_ERR_CTP')) {
     return new ApiError('unsupported_content_type', "Send the request body as 'application/json'.")

@@ -41,7 +41,8 @@ export function answeredOutputs(
 }
 
 function sameIds(expected: string[], got: string[]): boolean {
-  return expected.length === got.length && new Set([...expected, ...got]).size === expected.length
+  const given = new Set(got)
+  return expected.length === got.length && expected.every((id) => given.has(id))
 }
 
 /** As the hosted API prints it: clients match on this text (wire.md §9). */

@@ -40,7 +40,7 @@ export function validator<T extends TSchema>(schema: T): (value: unknown) => Sta
 }
 
 function explain(schema: Schema, value: unknown, path: string): ApiError | null {
-  if (schema.anyOf) return explainUnion(schema.anyOf, value, path)
+  if (schema.anyOf) return explainUnion(flatOptions(schema.anyOf), value, path)
   if (schema.const !== undefined || schema.enum)
     return explainEnum(schema.enum ?? [schema.const], value, path)
   if (schema.type !== undefined && !isOfType(schema.type, value)) return wrongType([schema.type], value, path)
@@ -51,6 +51,11 @@ function explain(schema: Schema, value: unknown, path: string): ApiError | null 
     return explainObject(schema, value as Record<string, unknown>, path)
   }
   return null
+}
+
+/** A nullable union is a union within a union. */
+function flatOptions(options: Schema[]): Schema[] {
+  return options.flatMap((option) => (option.anyOf ? flatOptions(option.anyOf) : [option]))
 }
 
 function explainUnion(options: Schema[], value: unknown, path: string): ApiError | null {
