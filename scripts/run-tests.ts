@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { makeTemplate, startPostgres } from '../test/support/postgres-server.ts'
 
 // Runs the test files below the given folders against one Postgres: the embedded one in a temporary folder, or
-// the server of TEST_DATABASE_URL. `node scripts/run-tests.ts test src`, or single files.
+// the server of TEST_DATABASE_URL. `node scripts/run-tests.ts test src`, or single files; `--test-...` goes to node.
 
-const paths = process.argv.slice(2)
+const flags = process.argv.slice(2).filter((arg) => arg.startsWith('--'))
+const paths = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
 const files: string[] = paths.filter((path) => path.endsWith('.ts'))
 for (const folder of paths.filter((path) => !path.endsWith('.ts'))) {
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
@@ -30,7 +31,8 @@ try {
 
 /** The exit code of node's test runner, whose closing lines count the tests. */
 function run(testFiles: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const args = ['--test', '--test-concurrency=2', '--test-timeout=300000', '--test-reporter=spec', ...testFiles]
+  const usual = ['--test', '--test-concurrency=2', '--test-timeout=300000', '--test-reporter=spec']
+  const args = [...usual, ...flags, ...testFiles]
   const child = spawn(process.execPath, args, { stdio: 'inherit', env })
   return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
 }

@@ -1,5 +1,9 @@
 -- The first schema. Times are Unix seconds. `seq` orders rows; ids and times never do.
 -- Every hot row is keyed by its thread, so that the schema can be distributed by thread id.
+--
+-- A table's primary key is made after its other indexes: on a table that was never analysed two indexes can look
+-- equally good for a lookup by id, and Postgres then takes the one that was made last. The other one would walk
+-- a whole thread or project (docs/decisions/0002-plans-without-statistics.md; test/store-plans.test.ts).
 
 create table projects (
   id text primary key,
@@ -15,7 +19,7 @@ create function threadmill_now() returns double precision
 insert into projects (id, name, created_at) values ('default', 'Default project', threadmill_now()::bigint);
 
 create table assistants (
-  id text primary key,
+  id text not null,
   project_id text not null references projects (id),
   seq bigint generated always as identity,
   created_at bigint not null,
@@ -32,10 +36,11 @@ create table assistants (
   reasoning_effort text
 );
 create unique index assistants_by_seq on assistants (project_id, seq);
+alter table assistants add primary key (id);
 
 -- The thread row is the lock: active_run_id is set and cleared in the commit that starts and ends the run.
 create table threads (
-  id text primary key,
+  id text not null,
   project_id text not null references projects (id),
   seq bigint generated always as identity,
   created_at bigint not null,
@@ -47,6 +52,7 @@ create table threads (
 );
 create unique index threads_by_seq on threads (project_id, seq);
 create index threads_deleted on threads (deleted_at) where deleted_at is not null;
+alter table threads add primary key (id);
 
 create table messages (
   thread_id text not null,
@@ -62,11 +68,11 @@ create table messages (
   metadata jsonb not null,
   created_at bigint not null,
   ended_at bigint,
-  incomplete_reason text,
-  primary key (thread_id, id)
+  incomplete_reason text
 );
 create unique index messages_by_seq on messages (thread_id, seq);
 create index messages_by_run on messages (thread_id, run_id, seq) where run_id is not null;
+alter table messages add primary key (thread_id, id);
 
 create table runs (
   thread_id text not null,
@@ -92,8 +98,7 @@ create table runs (
   completion_tokens bigint not null,
   total_tokens bigint not null,
   turns integer not null,
-  attempts integer not null,
-  primary key (thread_id, id)
+  attempts integer not null
 );
 create unique index runs_by_seq on runs (thread_id, seq);
 -- Stands behind the lock on the thread row: at most one run holds a thread (SPEC I2).
@@ -103,6 +108,7 @@ create index runs_by_deadline on runs (deadline)
   where status in ('queued', 'in_progress', 'requires_action', 'cancelling');
 create index runs_unowned on runs (created_at) where status = 'queued' and owner_node is null;
 create index runs_by_owner on runs (owner_node) where owner_node is not null;
+alter table runs add primary key (thread_id, id);
 
 create table run_steps (
   thread_id text not null,
@@ -120,10 +126,10 @@ create table run_steps (
   error jsonb,
   created_at bigint not null,
   ended_at bigint,
-  expires_at bigint not null,
-  primary key (thread_id, id)
+  expires_at bigint not null
 );
 create unique index run_steps_by_seq on run_steps (thread_id, run_id, seq);
+alter table run_steps add primary key (thread_id, id);
 
 -- One row a server process, renewed by its heartbeat; its runs are taken over when it stops beating.
 create table nodes (

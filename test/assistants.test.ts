@@ -170,6 +170,10 @@ test('a change whose merged metadata has more than 16 pairs is refused and chang
   assert.equal(Object.keys((await assistants.update(id, swap)).metadata ?? {}).length, 16)
 })
 
+function sortedEntries(metadata: OpenAI.Metadata | null): [string, string][] {
+  return Object.entries(metadata ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
+
 test('names that JavaScript objects know are ordinary metadata keys', async () => {
   const body = '{"model":"mock-model","metadata":{"__proto__":"a","constructor":"b","toString":"c"}}'
   const headers = { 'content-type': 'application/json' }
@@ -180,9 +184,9 @@ test('names that JavaScript objects know are ordinary metadata keys', async () =
     ['constructor', 'b'],
     ['toString', 'c'],
   ]
-  assert.deepEqual(Object.entries(metadata ?? {}).toSorted(), expected)
+  assert.deepEqual(sortedEntries(metadata), expected)
   const changed = await assistants.update(id, { metadata: { zero: '0' } })
-  assert.deepEqual(Object.entries(changed.metadata ?? {}).toSorted(), [...expected, ['zero', '0']])
+  assert.deepEqual(sortedEntries(changed.metadata), [...expected, ['zero', '0']])
 })
 
 test('assistants are listed with the newest first', async () => {

@@ -50,11 +50,11 @@ function limitOf(text: string | undefined): number {
   }
   const limit = Number(text)
   if (limit > maxLimit) {
-    const message = `Invalid 'limit': integer above maximum value. Expected a value <= ${maxLimit}, but got ${text} instead.`
+    const message = `Invalid 'limit': integer above maximum value. Expected a value <= ${maxLimit}, but got ${text.slice(0, 30)} instead.`
     throw new ApiError('integer_too_large', message, 'limit')
   }
   if (limit < 1) {
-    const message = `Invalid 'limit': integer below minimum value. Expected a value >= 1, but got ${text} instead.`
+    const message = `Invalid 'limit': integer below minimum value. Expected a value >= 1, but got ${text.slice(0, 30)} instead.`
     throw new ApiError('integer_too_small', message, 'limit')
   }
   return limit
@@ -63,6 +63,6 @@ function limitOf(text: string | undefined): number {
 function orderOf(text: string | undefined): 'asc' | 'desc' {
   if (text === undefined || text === '') return 'desc'
   if (text === 'asc' || text === 'desc') return text
-  const message = `Invalid value: '${text.slice(0, 200)}'. Supported values are: 'asc' and 'desc'.`
+  const message = `Invalid value: '${text.slice(0, 200)}'. Supported values are: 'asc', 'desc'.`
   throw new ApiError('invalid_value', message, 'order')
 }

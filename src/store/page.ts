@@ -67,7 +67,7 @@ async function cursorSeq(
   if (!found) {
     throw new ApiError(
       'unknown_cursor',
-      `Invalid '${param}': no item with id '${id}' is in this list.`,
+      `Invalid '${param}': no item with id '${id.slice(0, 200)}' is in this list.`,
       param,
     )
   }

@@ -5,7 +5,8 @@ import { query } from './pool.ts'
 // Every write that a thread's lock governs, as one statement for many threads at once: one round trip, one
 // transaction, one fsync for a whole batch. The statement first locks the thread rows in id order and reads
 // them as they are now; each write then happens only if its guard holds. At most one write per thread may be
-// in a batch (group-commit.ts sees to that).
+// in a batch (group-commit.ts sees to that). The `limit 1` leaves the planner no other way to a thread row than its
+// id: on a table that was empty when it planned, a join would walk all threads.
 
 /** One write to one thread. Rows in it belong to that thread. */
 export type ThreadWrite =
@@ -77,10 +78,12 @@ with op as materialized (
     prompt_tokens bigint, completion_tokens bigint, total_tokens bigint, turns int, attempts int)
 ), held as materialized (
   select op.*, t.active_run_id, t.next_seq
-  from op join threads t on t.id = op.thread_id
-  where op.kind <> 'create_thread' and t.project_id = op.project_id and t.deleted_at is null
-  order by t.id
-  for update of t
+  from (select * from op where kind <> 'create_thread' order by thread_id) op
+  cross join lateral (
+    select active_run_id, next_seq from threads
+    where id = op.thread_id and project_id = op.project_id and deleted_at is null
+    limit 1 for update
+  ) t
 ), new_thread as (
   insert into threads (id, project_id, created_at, tool_resources, metadata, next_seq, active_run_id)
   select thread_id, project_id, (thread->>'created_at')::bigint, nullif(thread->'tool_resources', 'null'),

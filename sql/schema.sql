@@ -1,0 +1,139 @@
+-- The schema after all migrations. Written by `npm run schema:dump`: do not edit, and never run it by hand.
+
+CREATE OR REPLACE FUNCTION public.threadmill_now()
+ RETURNS double precision
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select extract(epoch from statement_timestamp())::double precision $function$;
+
+create table assistants (
+  id text not null,
+  project_id text not null,
+  seq bigint not null generated always as identity,
+  created_at bigint not null,
+  name text,
+  description text,
+  model text not null,
+  instructions text,
+  tools jsonb not null,
+  tool_resources jsonb,
+  metadata jsonb not null,
+  temperature double precision,
+  top_p double precision,
+  response_format jsonb not null,
+  reasoning_effort text,
+  constraint assistants_pkey PRIMARY KEY (id),
+  constraint assistants_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+CREATE UNIQUE INDEX assistants_by_seq ON public.assistants USING btree (project_id, seq);
+
+create table messages (
+  thread_id text not null,
+  id text not null,
+  project_id text not null,
+  seq bigint not null,
+  role text not null,
+  status text not null,
+  content jsonb not null,
+  assistant_id text,
+  run_id text,
+  attachments jsonb not null,
+  metadata jsonb not null,
+  created_at bigint not null,
+  ended_at bigint,
+  incomplete_reason text,
+  constraint messages_pkey PRIMARY KEY (thread_id, id)
+);
+CREATE INDEX messages_by_run ON public.messages USING btree (thread_id, run_id, seq) WHERE (run_id IS NOT NULL);
+CREATE UNIQUE INDEX messages_by_seq ON public.messages USING btree (thread_id, seq);
+
+create table nodes (
+  id text not null,
+  started_at double precision not null,
+  seen_at double precision not null,
+  constraint nodes_pkey PRIMARY KEY (id)
+);
+
+create table projects (
+  id text not null,
+  name text not null,
+  created_at bigint not null,
+  constraint projects_pkey PRIMARY KEY (id)
+);
+
+create table run_steps (
+  thread_id text not null,
+  id text not null,
+  project_id text not null,
+  run_id text not null,
+  assistant_id text not null,
+  seq bigint not null,
+  turn integer not null,
+  status text not null,
+  details jsonb not null,
+  prompt_tokens bigint,
+  completion_tokens bigint,
+  total_tokens bigint,
+  error jsonb,
+  created_at bigint not null,
+  ended_at bigint,
+  expires_at bigint not null,
+  constraint run_steps_pkey PRIMARY KEY (thread_id, id)
+);
+CREATE UNIQUE INDEX run_steps_by_seq ON public.run_steps USING btree (thread_id, run_id, seq);
+
+create table runs (
+  thread_id text not null,
+  id text not null,
+  project_id text not null,
+  seq bigint not null,
+  assistant_id text not null,
+  created_at bigint not null,
+  settings jsonb not null,
+  metadata jsonb not null,
+  status text not null,
+  version integer not null,
+  owner_node text,
+  lease_epoch integer not null,
+  deadline bigint not null,
+  started_at bigint,
+  ended_at bigint,
+  calls jsonb,
+  error jsonb,
+  reason text,
+  prompt_tokens bigint not null,
+  completion_tokens bigint not null,
+  total_tokens bigint not null,
+  turns integer not null,
+  attempts integer not null,
+  constraint runs_pkey PRIMARY KEY (thread_id, id),
+  constraint runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text, 'cancelled'::text, 'failed'::text, 'completed'::text, 'incomplete'::text, 'expired'::text])))
+);
+CREATE UNIQUE INDEX runs_active ON public.runs USING btree (thread_id) WHERE (status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text]));
+CREATE INDEX runs_by_deadline ON public.runs USING btree (deadline) WHERE (status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text]));
+CREATE INDEX runs_by_owner ON public.runs USING btree (owner_node) WHERE (owner_node IS NOT NULL);
+CREATE UNIQUE INDEX runs_by_seq ON public.runs USING btree (thread_id, seq);
+CREATE INDEX runs_unowned ON public.runs USING btree (created_at) WHERE ((status = 'queued'::text) AND (owner_node IS NULL));
+
+create table threadmill_migrations (
+  number integer not null,
+  name text not null,
+  applied_at timestamp with time zone not null default now(),
+  constraint threadmill_migrations_pkey PRIMARY KEY (number)
+);
+
+create table threads (
+  id text not null,
+  project_id text not null,
+  seq bigint not null generated always as identity,
+  created_at bigint not null,
+  tool_resources jsonb,
+  metadata jsonb not null,
+  next_seq bigint not null,
+  active_run_id text,
+  deleted_at bigint,
+  constraint threads_pkey PRIMARY KEY (id),
+  constraint threads_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+CREATE UNIQUE INDEX threads_by_seq ON public.threads USING btree (project_id, seq);
+CREATE INDEX threads_deleted ON public.threads USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);

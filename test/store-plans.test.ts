@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import pg from 'pg'
+import { createLog } from '../src/log.ts'
+import { createPool } from '../src/store/pool.ts'
+import { hang, text, toolCalls } from './support/mock-model.ts'
+import { readyToRun, startServer, tool } from './support/server.ts'
+
+// A fresh install has never been analysed, and the plan that Postgres makes for an empty table must be right for
+// a full one. Every statement of the store is caught on its way to Postgres and explained.
+
+/** Names by their statements; without a name ''. */
+const caught = new Map<string, string>()
+let catching = false
+const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps']
+const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
+/** Indexes that hold only the few rows that a sweep looks for: reading them whole is what they are for. */
+const small = new Set(['threads_deleted', 'runs_unowned', 'runs_by_owner', 'runs_by_deadline'])
+
+const genuine = Object.getOwnPropertyDescriptor(pg.Client.prototype, 'query')?.value as (
+  ...args: unknown[]
+) => unknown
+pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
+  const [query] = args
+  const config =
+    typeof query === 'string' ? { text: query } : (query as { text?: string; name?: string } | undefined)
+  if (catching && config?.text && ofTables.test(config.text)) caught.set(config.text, config.name ?? '')
+  return genuine.apply(this, args)
+} as typeof pg.Client.prototype.query
+
+const server = await startServer()
+const { client, mock } = server
+const { threads, assistants } = client.beta
+
+/** Uses everything that the store has statements for. */
+async function exerciseAll(): Promise<void> {
+  const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
+  await assistants.retrieve(assistant)
+  await assistants.update(assistant, { name: 'x' })
+  await assistants.delete((await assistants.create({ model: 'm' })).id)
+  await threads.retrieve(thread)
+  await threads.update(thread, { metadata: { a: 'b' } })
+  mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Done.'))
+  const run = await threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  const ended = await threads.runs.submitToolOutputsAndPoll(run.id, {
+    thread_id: thread,
+    tool_outputs: [{ tool_call_id: 'call_a', output: '1' }],
+  })
+  assert.equal(ended.status, 'completed')
+  await threads.runs.update(run.id, { thread_id: thread, metadata: { a: 'b' } })
+  const [message] = (await threads.messages.list(thread)).data
+  assert.ok(message)
+  await threads.messages.retrieve(message.id, { thread_id: thread })
+  await threads.messages.update(message.id, { thread_id: thread, metadata: { a: 'b' } })
+  const ofRun = { thread_id: thread, run_id: run.id }
+  const steps = (await threads.runs.steps.list(run.id, ofRun)).data
+  await threads.runs.steps.retrieve(steps[0]?.id ?? '', ofRun)
+  const [last] = steps.slice(-1)
+  for (const order of ['asc', 'desc'] as const) {
+    await assistants.list({ order, after: assistant })
+    await threads.messages.list(thread, { order, after: message.id })
+    await threads.messages.list(thread, { order, run_id: run.id, after: message.id })
+    await threads.runs.list(thread, { order, after: run.id })
+    await threads.runs.steps.list(run.id, { ...ofRun, order, after: last?.id ?? '' })
+  }
+  mock.reset()
+  mock.next(hang())
+  await threads.runs.create(thread, { assistant_id: assistant })
+  await mock.received(0)
+  await threads.delete(thread)
+  await server.app.engine.sweep()
+}
+
+/** Names of the statements in the store's sources. */
+async function namesInSources(): Promise<string[]> {
+  const folder = new URL('../src/store/', import.meta.url)
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.ts'))
+  const names = await Promise.all(
+    files.map(async (file) => {
+      const source = await readFile(new URL(file, folder), 'utf8')
+      const plain = [...source.matchAll(/\bquery(?:<[^()]*>)?\(\s*pool,\s*'(\w+)'/g)].map(
+        (found) => found[1] ?? '',
+      )
+      const lists = [...source.matchAll(/name: '(list_\w+)'/g)].map((found) => found[1] ?? '')
+      return [...plain, ...lists.flatMap((name) => [`${name}_asc`, `${name}_desc`, `${name}_cursor`])]
+    }),
+  )
+  // These two work on a table of bookkeeping.
+  return [...new Set(names.flat())].filter((name) => name !== 'beat' && name !== 'forget_nodes')
+}
+
+interface Plan {
+  'Node Type': string
+  'Relation Name'?: string
+  'Index Name'?: string
+  'Index Cond'?: string
+  Filter?: string
+  Plans?: Plan[]
+}
+
+function nodesOf(plan: Plan): Plan[] {
+  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
+}
+
+/** What is wrong with one node of a plan, or null. */
+function fault(node: Plan): string | null {
+  const {
+    'Node Type': type,
+    'Relation Name': relation = '',
+    'Index Name': index = '',
+    'Index Cond': cond = '',
+  } = node
+  if (type === 'Seq Scan' && tables.includes(relation)) return `reads all of ${relation}`
+  if (!/Index/.test(type) || small.has(index)) return null
+  if (cond === '') return `walks the whole index ${index}`
+  if (/^(messages|runs|run_steps)/.test(index) && !/\bthread_id = /.test(cond)) {
+    return `walks ${index} through all threads (${cond})`
+  }
+  // Within one run there are few messages.
+  if (index === 'messages_by_run') return null
+  if (/\bid = |= id\b/.test(node.Filter ?? '')) return `looks for an id along ${index} (${cond})`
+  return null
+}
+
+async function faults(): Promise<string[]> {
+  const pool = createPool(
+    { connectionString: server.db.url },
+    { max: 1, name: 'plans', log: createLog('silent') },
+  )
+  const found: string[] = []
+  try {
+    let n = 0
+    for (const [statement, name] of caught) {
+      const parameters = Math.max(0, ...[...statement.matchAll(/\$(\d+)/g)].map((match) => Number(match[1])))
+      const values = Array.from({ length: parameters }, () => 'null').join(', ')
+      n += 1
+      await pool.query(`prepare p${n} as ${statement}`)
+      // The session's plan_cache_mode makes this the plan for any values, not for these.
+      const { rows } = await pool.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+        `explain (format json) execute p${n}${values === '' ? '' : `(${values})`}`,
+      )
+      const nodes = nodesOf(rows[0]?.['QUERY PLAN'][0].Plan ?? assert.fail('no plan'))
+      const wrong = nodes.flatMap((node) => fault(node) ?? [])
+      found.push(...wrong.map((what) => `${name || statement.trim().slice(0, 60)}: ${what}`))
+    }
+  } finally {
+    await pool.end()
+  }
+  return found
+}
+
+test('every statement of the store is among those that were caught', async () => {
+  for (const table of tables) await server.db.sql(`alter table ${table} set (autovacuum_enabled = off)`)
+  catching = true
+  await exerciseAll()
+  catching = false
+  const names = new Set(caught.values())
+  for (const name of await namesInSources()) assert.ok(names.has(name), `${name} was not sent: exercise it`)
+  assert.ok(names.has('commit_thread_writes') && names.has('purge_threads') && names.has('claim_runs'))
+  for (const table of ['assistants', 'threads', 'messages', 'runs']) {
+    const texts = [...caught.keys()]
+    assert.ok(
+      texts.some((one) => one.includes(`from ${table}`) && one.endsWith('for update')),
+      `lock of ${table}`,
+    )
+    assert.ok(
+      texts.some((one) => one.includes(`update ${table} set`)),
+      `change of ${table}`,
+    )
+  }
+})
+
+test('on empty tables that were never analysed no statement reads a whole table or index', async () => {
+  for (const table of tables) await server.db.sql(`truncate ${table}`)
+  assert.deepEqual(await faults(), [])
+})
+
+test('on full tables that were never analysed no statement reads a whole table or index', async () => {
+  const n = 20_000
+  await server.db
+    .sql(`insert into assistants (id, project_id, created_at, model, tools, metadata, response_format)
+    select 'asst_' || i, 'default', 0, 'm', '[]', '{}', '"auto"' from generate_series(1, ${n}) i`)
+  await server.db.sql(`insert into threads (id, project_id, created_at, metadata, next_seq)
+    select 'thread_' || i, 'default', 0, '{}', 100 from generate_series(1, ${n}) i`)
+  await server.db
+    .sql(`insert into messages (thread_id, id, project_id, seq, role, status, content, run_id, attachments,
+    metadata, created_at) select 'thread_' || i % 1000, 'msg_' || i, 'default', i, 'user', 'completed', '[]', 'run_' || i,
+    '[]', '{}', 0 from generate_series(1, ${n}) i`)
+  await server.db
+    .sql(`insert into runs (thread_id, id, project_id, seq, assistant_id, created_at, settings, metadata,
+    status, version, lease_epoch, deadline, prompt_tokens, completion_tokens, total_tokens, turns, attempts)
+    select 'thread_' || i % 1000, 'run_' || i, 'default', i, 'asst_1', 0, '{}', '{}', 'completed', 1, 1, 0, 0, 0, 0, 1, 0
+    from generate_series(1, ${n}) i`)
+  await server.db
+    .sql(`insert into run_steps (thread_id, id, project_id, run_id, assistant_id, seq, turn, status, details,
+    created_at, expires_at) select 'thread_' || i % 1000, 'step_' || i, 'default', 'run_' || i, 'asst_1', 0, 0, 'completed',
+    '{}', 0, 0 from generate_series(1, ${n}) i`)
+  const analysed = await server.db.sql(
+    `select relname from pg_stat_user_tables
+    where relname = any($1) and (last_analyze is not null or last_autoanalyze is not null)`,
+    [tables],
+  )
+  assert.deepEqual(analysed, [], 'the tables were not analysed')
+  assert.deepEqual(await faults(), [])
+})
