@@ -142,8 +142,8 @@ test('200 runs at once on 200 threads all complete, each with its own answer', a
   mock.when(
     () => true,
     async (exchange) => {
-      const question = String(exchange.request.body.messages?.at(-1)?.content)
-      await text(`You said `, question)(exchange)
+      const question = exchange.request.body.messages?.at(-1)?.content
+      await text(`You said `, typeof question === 'string' ? question : '')(exchange)
     },
   )
   const assistant = await client.beta.assistants.create({ model: 'mock-model' })
