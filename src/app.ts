@@ -29,6 +29,8 @@ export interface App {
   engine: Engine
   /** Stops in order: runs reach a safe point, streams end, the store closes. Within 15 s. */
   stop(): Promise<void>
+  /** For an exit that cannot wait: leaves no Postgres behind. What was acknowledged is safe. */
+  abort(): void
 }
 
 /** What tests may set differently; the defaults are those of production. */
@@ -45,8 +47,11 @@ const defaults = { beatMs: 1_000, drainMs: 8_000, silence: 5, maxAttempts: 3 }
 /** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
 export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
   const started: (() => Promise<unknown>)[] = []
+  // Each part is stopped, whatever happens to the others; the first failure is reported.
   const stopAll = async () => {
-    for (const stop of started.splice(0).reverse()) await stop()
+    const failures: unknown[] = []
+    for (const stop of started.splice(0).reverse()) await stop().catch((error: unknown) => failures.push(error))
+    if (failures.length > 0) throw failures[0]
   }
   try {
     if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
@@ -99,9 +104,10 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       store,
       engine,
       stop: stopAll,
+      abort: () => embedded?.abort(),
     }
   } catch (error) {
-    await stopAll()
+    await stopAll().catch((failure: unknown) => log.error('a part did not stop', { reason: reasonOf(failure) }))
     throw error
   }
 }

@@ -32,10 +32,10 @@ function banner(app: App): string {
     ...(app.notice ? [`  note   ${app.notice}`] : []),
     '',
     '  Try it:',
-    `    curl ${app.url}/v1/threads/runs -H 'content-type: application/json' -H 'openai-beta: assistants=v2' \\`,
-    `      -d '{"assistant_id":"'$(curl -s ${app.url}/v1/assistants -H 'content-type: application/json' \\`,
-    `      -d '{"model":"demo"}' | grep -o 'asst_[A-Za-z0-9]*')'","stream":true,`,
-    `      "thread":{"messages":[{"role":"user","content":"Hello!"}]}}'`,
+    `    A=$(curl -s ${app.url}/v1/assistants -H 'content-type: application/json' \\`,
+    `      -d '{"model":"demo"}' | grep -o 'asst_[A-Za-z0-9]*')`,
+    `    curl -sN ${app.url}/v1/threads/runs -H 'content-type: application/json' \\`,
+    `      -d '{"assistant_id":"'$A'","stream":true,"thread":{"messages":[{"role":"user","content":"Hello!"}]}}'`,
     '',
     '  An app moves here by changing its base URL:',
     `    new OpenAI({ baseURL: '${app.url}/v1', apiKey: 'unused' })`,
@@ -48,11 +48,12 @@ function stopOnSignals(app: App): void {
   let stoppingSince: number | null = null
   const onSignal = (signal: NodeJS.Signals) => {
     if (stoppingSince !== null) {
-      if (performance.now() - stoppingSince > impatientAfterMs) process.exit(1)
-      return
+      if (performance.now() - stoppingSince <= impatientAfterMs) return
+      app.abort()
+      process.exit(1)
     }
     stoppingSince = performance.now()
-    process.stdout.write(`\n  ${signal}: stopping. Runs under way may end; a second signal stops at once.\n`)
+    process.stdout.write(`\n  ${signal}: stopping. Runs get a few seconds to end, the rest is carried on by the next start. A second signal stops at once.\n`)
     app.stop().then(
       () => process.exit(0),
       (error: unknown) => {

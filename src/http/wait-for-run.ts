@@ -3,7 +3,7 @@ import type { RunKey } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
 
-// Polling that does not wait: an SDK's poll is answered when there is something to say (DESIGN: an unmodified
+// Polling that does not wait: an SDK's poll is answered when there is something to say (an unmodified
 // createAndPoll returns when the run ends, not up to five seconds later).
 
 const longestMs = 5_000

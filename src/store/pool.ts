@@ -49,9 +49,11 @@ export function createPool(
     keepAlive: true,
     onConnect: prepareSession,
   })
-  pool.on('error', (error) =>
-    options.log.warn('a database connection broke', { pool: options.name, reason: error.message }),
-  )
+  pool.on('error', (error) => {
+    // A database that stops with us breaks what is still closing.
+    if (pool.ending) return
+    options.log.warn('a database connection broke', { pool: options.name, reason: error.message })
+  })
   return pool
 }
 

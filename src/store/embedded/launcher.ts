@@ -23,7 +23,7 @@ import {
   type Cluster,
   type Postmaster,
 } from './postmaster.ts'
-import { isRunning } from './processes.ts'
+import { isRunning, signal } from './processes.ts'
 import { boundServerLog } from './server-log.ts'
 import { makeSocketFolder, removeSocketFolder, socketFolderOf, socketPort } from './socket-folder.ts'
 
@@ -38,6 +38,8 @@ export interface EmbeddedPostgres {
   readonly notice: string | null
   /** Fast shutdown; returns when no process is left. Every call returns the same promise. */
   stop(): Promise<void>
+  /** Tells PostgreSQL to quit at once and does not wait: for a process that is about to exit. It recovers at its next start. */
+  abort(): void
 }
 
 export interface EmbeddedConnection {
@@ -101,6 +103,7 @@ async function startLocked(
     dataDir: dir,
     notice: [place.notice, adopted].filter((text) => text !== null).join(' ') || null,
     stop: watch(cluster, postmaster, options, unlock),
+    abort: () => signal(postmaster.identity, 'SIGQUIT'),
   }
 }
 
