@@ -161,6 +161,8 @@ test(
       cwd: '/',
       stdio: 'ignore',
       detached: true,
+      // As the launcher has it: an installation without install scripts lacks the links to the libraries.
+      env: { LD_LIBRARY_PATH: `${join(dataDir, 'postgres-lib')}:${join(dirname(program), '../lib')}` },
     } as const
     spawn(program, [...args, '-c', 'work_mem=5MB'], options).unref()
     await until(() => existsSync(join(pgdata, 'postmaster.pid')) && isPostmasterOf(pidIn(pgdata), pgdata))
