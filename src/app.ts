@@ -50,7 +50,8 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
   // Each part is stopped, whatever happens to the others; the first failure is reported.
   const stopAll = async () => {
     const failures: unknown[] = []
-    for (const stop of started.splice(0).reverse()) await stop().catch((error: unknown) => failures.push(error))
+    for (const stop of started.splice(0).reverse())
+      await stop().catch((error: unknown) => failures.push(error))
     if (failures.length > 0) throw failures[0]
   }
   try {
@@ -107,7 +108,9 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       abort: () => embedded?.abort(),
     }
   } catch (error) {
-    await stopAll().catch((failure: unknown) => log.error('a part did not stop', { reason: reasonOf(failure) }))
+    await stopAll().catch((failure: unknown) =>
+      log.error('a part did not stop', { reason: reasonOf(failure) }),
+    )
     throw error
   }
 }

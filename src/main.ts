@@ -53,7 +53,9 @@ function stopOnSignals(app: App): void {
       process.exit(1)
     }
     stoppingSince = performance.now()
-    process.stdout.write(`\n  ${signal}: stopping. Runs get a few seconds to end, the rest is carried on by the next start. A second signal stops at once.\n`)
+    process.stdout.write(
+      `\n  ${signal}: stopping. Runs get a few seconds to end, the rest is carried on by the next start. A second signal stops at once.\n`,
+    )
     app.stop().then(
       () => process.exit(0),
       (error: unknown) => {

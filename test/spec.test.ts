@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import type { RunStatus } from '../src/contract/objects.ts'
 import type { RunEventType } from '../src/domain/run.ts'
 import { answerOf, eventTypes, statuses, targetsOf, type Expected } from './support/run-table-cells.ts'
 
@@ -90,13 +89,13 @@ test('SPEC.md has the transition table of the code, cell for cell', () => {
 })
 
 test('SPEC.md draws the edges of the code, with their events, and no others', () => {
-  const drawn = [...spec.matchAll(/^ *(\w+ --> \w+: [\w, ]+)$/gm)].map((match) => match[1])
+  const drawn = [...spec.matchAll(/^ *(\w+ --> \w+: [\w, ]+)$/gm)].map((match) => match[1] ?? '')
   assert.deepEqual(drawn.toSorted(), computedEdges().toSorted())
 })
 
 test('SPEC.md explains every status and every event', () => {
-  const named = (heading: string) => tableOf(section(heading)).map(([name]) => name)
-  assert.deepEqual(named('Statuses').slice(1).toSorted(), statuses.toSorted() satisfies RunStatus[])
+  const named = (heading: string) => tableOf(section(heading)).map(([name]) => name ?? '')
+  assert.deepEqual(named('Statuses').slice(1).toSorted(), statuses.toSorted())
   assert.deepEqual(named('Events').slice(1).toSorted(), eventTypes.toSorted())
 })
 

@@ -39,6 +39,8 @@ export class Turn {
   #events: StreamEvent[] = []
   /** Whether the calls came after text: then they wait for the message to close. */
   #callsBehind = false
+  /** Whether the text came after calls: the message is stored with the turn, but no event tells of it. */
+  #textUnseen = false
   /** Their events until then. */
   readonly #behindMessage: StreamEvent[] = []
 
@@ -56,6 +58,7 @@ export class Turn {
     const first = this.#message === null
     if (first) this.#openMessage(now)
     this.#text += text
+    if (this.#textUnseen) return
     const content = { value: text, ...(first ? { annotations: [] } : {}) }
     this.#events.push({
       event: 'thread.message.delta',
@@ -155,26 +158,26 @@ export class Turn {
     const messageItems: OpenItems = { steps: open.steps.filter(isMessageStep), messages: open.messages }
     const closedMessage = closeItems(next, messageItems, now, reason)
     const steps = [...closedMessage.steps]
-    // Calls that nobody saw are forgotten unless the turn succeeded.
+    // What nobody saw is forgotten unless the turn succeeded.
     const behind = succeeded ? this.#behindMessage : []
-    const events = [...this.#events, ...closedMessage.events, ...behind]
+    const closed = this.#textUnseen ? [] : closedMessage.events
+    const events = [...this.#events, ...closed, ...behind]
     for (const step of open.steps.filter((s) => !isMessageStep(s))) {
       if (next.state.status === 'requires_action') {
         steps.push(step)
         continue
       }
-      const closed = closeItems(next, { steps: [step], messages: [] }, now)
-      steps.push(...closed.steps)
-      events.push(...closed.events)
+      const closedCalls = closeItems(next, { steps: [step], messages: [] }, now)
+      steps.push(...closedCalls.steps)
+      events.push(...closedCalls.events)
     }
     return { rows: this.#split(closedMessage.messages, steps), events }
   }
 
   /** The open items with their final content. */
   #openItems(succeeded: boolean, usage: Usage | null): OpenItems {
-    const steps = succeeded
-      ? [this.#messageStep, this.#callStep].filter((step) => step !== null)
-      : this.#visible()
+    const all = [this.#messageStep, this.#callStep].filter((step) => step !== null)
+    const steps = succeeded ? all.toSorted((a, b) => a.seq - b.seq) : this.#visible()
     const zero: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
     return {
       steps: steps.map((step, i) => ({
@@ -182,7 +185,10 @@ export class Turn {
         details: isMessageStep(step) ? step.details : { type: 'tool_calls', tool_calls: this.#finalCalls() },
         usage: succeeded && usage ? (i === steps.length - 1 ? usage : zero) : null,
       })),
-      messages: this.#message ? [{ ...this.#message, content: this.#content() }] : [],
+      messages:
+        this.#message && (succeeded || !this.#textUnseen)
+          ? [{ ...this.#message, content: this.#content() }]
+          : [],
     }
   }
 
@@ -208,10 +214,10 @@ export class Turn {
     }
   }
 
-  /** Steps that clients may see now, in the order of their places. */
+  /** The step that clients may see now, if any: never two at a time. */
   #visible(): StepRecord[] {
-    const steps = this.#callsBehind ? [this.#messageStep] : [this.#callStep, this.#messageStep]
-    return steps.filter((step) => step !== null)
+    const step = this.#callsBehind ? this.#messageStep : (this.#callStep ?? this.#messageStep)
+    return step === null ? [] : [step]
   }
 
   #openMessage(now: number): void {
@@ -232,9 +238,12 @@ export class Turn {
       incomplete_reason: null,
     }
     const details = { type: 'message_creation', message_creation: { message_id: this.#ids.message } } as const
-    // Some models go on talking after their calls: that message comes after the calls.
-    const place = this.#callStep === null ? 0 : 1
+    // Some models go on talking after their calls. The step of the calls is open by then, and stays open in
+    // requires_action, while SDKs refuse a second open step: so that message takes the next place, unseen.
+    this.#textUnseen = this.#callStep !== null
+    const place = this.#textUnseen ? 1 : 0
     this.#messageStep = this.#step(this.#ids.messageStep, place, details, now)
+    if (this.#textUnseen) return
     this.#events.push(...opened(this.#messageStep))
     const data = toMessage(this.#message)
     this.#events.push(

@@ -113,13 +113,12 @@ export function rowsOf(
     return { rows: noRows, events: [runEvent(next)] }
   }
   const closed = closeItems(next, open, now)
-  const abandoned = status === 'queued'
   return {
     rows: {
       ...noRows,
       changedSteps: closed.steps,
-      changedMessages: abandoned ? [] : closed.messages,
-      removedMessages: abandoned ? closed.messages.map((message) => message.id) : [],
+      // The text of an open message is with the task that writes it. It is not here, so the message cannot stay.
+      removedMessages: closed.messages.map((message) => message.id),
     },
     events: [...closed.events, runEvent(next)],
   }

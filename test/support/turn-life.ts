@@ -199,22 +199,26 @@ export function checkTurn(drawn: TurnLife): void {
     type: 'function' as const,
     function: { name, arguments: args.replaceAll('\0', '\uFFFD') },
   }))
-  const hasMessage = said !== '' || (drawn.end === 'success' && calls.length === 0)
+  // Text behind calls is stored with the turn and told by no event; a bad end forgets it.
+  const unseen = world.textBehindCalls
+  const hasMessage =
+    (said !== '' && (!unseen || expected.kept)) || (drawn.end === 'success' && calls.length === 0)
   const hasCalls = calls.length > 0 && (expected.kept || !world.textFirst)
   const stepIds = [hasMessage ? ids.messageStep : '', hasCalls ? ids.callStep : ''].filter((id) => id !== '')
   assert.deepEqual([...messages.keys()], hasMessage ? [ids.message] : [])
   assert.deepEqual([...steps.keys()].toSorted(), stepIds.toSorted())
-  assert.deepEqual(reader.seen.toSorted(), [...messages.keys(), ...steps.keys()].toSorted())
-
-  // openai 7.57 throws at a second open step. Of text behind calls that is not settled yet: SPEC.md, gaps.
-  if (!world.textBehindCalls) assert.equal(reader.overlapped, false, 'one open step at a time')
+  const told = [...messages.keys(), ...steps.keys()].filter(
+    (id) => !unseen || (id !== ids.message && id !== ids.messageStep),
+  )
+  assert.deepEqual(reader.seen.toSorted(), told.toSorted())
+  assert.equal(reader.overlapped, false, 'one open step at a time')
 
   const message = messages.get(ids.message)
   if (message) {
     assert.equal(message.status, expected.message === null ? 'completed' : 'incomplete')
     assert.equal(message.incomplete_reason, expected.message)
     assert.deepEqual(message.content, [{ type: 'text', text: { value: said, annotations: [] } }])
-    assert.equal(reader.text(ids.message), said, 'deltas add up to the text')
+    if (!unseen) assert.equal(reader.text(ids.message), said, 'deltas add up to the text')
   }
   const callStep = steps.get(ids.callStep)
   assert.equal(steps.get(ids.messageStep)?.status ?? expected.step, expected.step)
