@@ -43,6 +43,8 @@ export class RunStream {
       Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
     )
     reply.hijack()
+    // The client may have left while the commit was under way: nothing would ever close this stream.
+    if (reply.raw.destroyed) return this.close()
     const stream = new EventStream(reply.raw, headers)
     this.#stream = stream
     reply.raw.on('close', () => this.close())

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { mock, test, type TestContext } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import type { StreamEvent } from '../contract/events.ts'
 import { EventStream, mergeDeltas } from './sse.ts'
 
@@ -70,12 +70,26 @@ test('a reader that does not read at all is cut off', async (t) => {
   assert.equal(stream.open, false)
 })
 
+test('a reader that takes nothing for a minute is cut off, also after the run has ended', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const { stream, raw, client } = await connect(t)
+  client.pause()
+  while (!raw.writableNeedDrain) stream.send(messageDelta('x'.repeat(100_000)))
+  stream.end()
+  t.mock.timers.tick(45_000)
+  assert.equal(raw.destroyed, false)
+  const closed = new Promise((resolve) => raw.on('close', resolve))
+  t.mock.timers.tick(15_000)
+  assert.equal(raw.destroyed, true)
+  // The stream clears its timer then: in the next test that would be a timer of another clock.
+  await closed
+})
+
 test('silence is broken by pings, which are comments', async (t) => {
-  mock.timers.enable({ apis: ['setInterval'] })
-  t.after(() => mock.timers.reset())
+  t.mock.timers.enable({ apis: ['setInterval'] })
   const { stream, client } = await connect(t)
-  mock.timers.tick(15_000)
-  mock.timers.tick(15_000)
+  t.mock.timers.tick(15_000)
+  t.mock.timers.tick(15_000)
   stream.end()
   assert.equal(await readAll(client), ': ping\n\n: ping\n\nevent: done\ndata: [DONE]\n\n')
 })

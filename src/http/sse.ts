@@ -6,6 +6,8 @@ import type { StreamEvent } from '../contract/events.ts'
 // allows (strings concatenate).
 
 const pingMs = 15_000
+/** Times of pingMs after which a reader that took nothing in between is cut off: one minute. */
+const stalledTicks = 4
 /** A reader whose unread events come to more than this many characters is cut off; it can poll the run. */
 const maxWaiting = 16 * 1024 * 1024
 
@@ -16,6 +18,8 @@ export class EventStream {
   #waitingSize = 0
   #blocked = false
   #ending = false
+  /** Ticks since the socket filled up. */
+  #stalled = 0
 
   /** Sends the status line and headers at once. `headers` are added to those of an event stream. */
   constructor(response: ServerResponse, headers: Record<string, string>) {
@@ -47,16 +51,17 @@ export class EventStream {
   end(): void {
     if (!this.open) return
     this.#ending = true
-    clearInterval(this.#ping)
     if (!this.#blocked) this.#finish()
   }
 
   #finish(): void {
+    clearInterval(this.#ping)
     this.#response.end(frame('done', '[DONE]'))
   }
 
   #idle(): void {
-    if (this.open && !this.#blocked) this.#write(': ping\n\n')
+    if (!this.#blocked) this.#write(': ping\n\n')
+    else if (++this.#stalled >= stalledTicks) this.#response.destroy()
   }
 
   #write(text: string): void {
@@ -66,6 +71,7 @@ export class EventStream {
 
   #drain(): void {
     this.#blocked = false
+    this.#stalled = 0
     while (this.#waiting.length > 0 && !this.#blocked) {
       const event = this.#waiting.shift() as StreamEvent
       this.#write(frame(event.event, JSON.stringify(event.data)))
