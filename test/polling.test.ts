@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { gate, hang, text } from './support/mock-model.ts'
-import { readyToRun, startServer } from './support/server.ts'
+import { inProgress, readyToRun, startServer } from './support/server.ts'
 
 const server = await startServer()
 const { client, client6, mock } = server
@@ -55,6 +55,7 @@ test('a poll is answered in time for a client with a short time-out, with a head
   mock.reset()
   mock.next(hang())
   const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
+  await inProgress(server, thread, run.id)
   for (const header of ['x-stainless-timeout', 'x-stainless-read-timeout']) {
     const answer = await server.fetch(`/v1/threads/${thread}/runs/${run.id}`, {
       headers: { ...pollHeaders, [header]: '0.2' },
@@ -96,15 +97,19 @@ test('a poll that is held sees a change that another node made', async () => {
 })
 
 test('polls that are held are let go when the server stops', async () => {
-  const stopped = await startServer({ tuning: { drainMs: 100 } })
+  const stopped = await startServer()
   const { assistant, thread } = await readyToRun(stopped)
-  stopped.mock.next(hang())
+  const held = gate()
+  stopped.mock.next(text(held.opened, 'Done.'))
   const run = await stopped.client.beta.threads.runs.create(thread, { assistant_id: assistant })
-  await stopped.mock.received(0)
-  const poll = stopped.fetch(`/v1/threads/${thread}/runs/${run.id}`, { headers: pollHeaders })
-  // The request is on its way before the stop: another one on the same connection has been answered.
+  const path = `/v1/threads/${thread}/runs/${run.id}`
+  const statusOf = async (answer: Response) => ((await answer.json()) as { status: string }).status
+  await inProgress(stopped, thread, run.id)
+  const poll = stopped.fetch(path, { headers: pollHeaders })
+  // The poll is with the server before the stop: a request sent after it has been answered.
   await stopped.fetch('/healthz')
   const stop = stopped.app.stop()
-  assert.equal(((await (await poll).json()) as { status: string }).status, 'in_progress')
+  assert.equal(await statusOf(await poll), 'in_progress')
+  held.open()
   await stop
 })

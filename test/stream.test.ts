@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { parseFrame, type Frame } from './support/contract.ts'
 import { chunks, cut, delta, gate, hang, text, toolCalls } from './support/mock-model.ts'
-import { startServer, textOf, tool } from './support/server.ts'
+import { inProgress, startServer, textOf, tool } from './support/server.ts'
 
 // The reference transcripts of test/fixtures/sse, replayed live: event names, order and payloads are equal, ids
 // and times aside.
@@ -247,6 +247,8 @@ test('a server that stops under a stream says so as transcript vi, and the run i
   mock.next(hang())
   const streaming = server.events(path, { assistant_id })
   await mock.received(mock.requests.length)
+  const [waiting] = (await server.client.beta.threads.runs.list(thread)).data
+  await inProgress(server, thread, waiting?.id ?? '')
   mock.next(text('Back again.'))
   await server.restart()
   assert.deepEqual(normalised(await streaming, true), normalised(transcript('vi-stream-error'), true))

@@ -95,3 +95,9 @@ export function textOf(message: OpenAI.Beta.Threads.Message | undefined): string
   const part = message?.content[0]
   return part?.type === 'text' ? part.text.value : ''
 }
+
+/** Resolves when the run is in progress: the model may be called before that is committed. */
+export async function inProgress({ client }: TestServer, thread: string, run: string): Promise<void> {
+  const status = async () => (await client.beta.threads.runs.retrieve(run, { thread_id: thread })).status
+  while ((await status()) === 'queued') await new Promise(setImmediate)
+}
