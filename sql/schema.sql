@@ -46,6 +46,7 @@ create table messages (
 );
 CREATE INDEX messages_by_run ON public.messages USING btree (thread_id, run_id, seq) WHERE (run_id IS NOT NULL);
 CREATE UNIQUE INDEX messages_by_seq ON public.messages USING btree (thread_id, seq);
+CREATE INDEX messages_with_attachments ON public.messages USING btree (thread_id) WHERE (attachments <> '[]'::jsonb);
 
 create table nodes (
   id text not null,

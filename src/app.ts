@@ -77,6 +77,8 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     const http = buildServer({
       store,
       log,
+      dialect: config.dialect,
+      allowedOrigins: config.allowedOrigins,
       runTtl: config.runTtl,
       listModels: (signal) => model.list(signal),
       stopping: stopping.signal,

@@ -17,6 +17,10 @@ export interface Config {
   aliases: Aliases
   windows: Windows
   logLevel: LogLevel
+  /** The dialect of all requests, or auto: each shows its own. */
+  dialect: 'auto' | 'openai' | 'memgpt'
+  /** Origins of web pages that may call, besides those on this machine. */
+  allowedOrigins: string[]
   /** Seconds after which a run expires. */
   runTtl: number
   /** Runs executed at a time by this process. */
@@ -27,6 +31,7 @@ export interface Config {
 export class ConfigError extends Error {}
 
 const openAiUrl = 'https://api.openai.com/v1'
+const dialects = ['auto', 'openai', 'memgpt'] as const
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 /** Reads the settings from `env`. Throws ConfigError for the first that cannot be used. */
@@ -44,7 +49,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     modelKey: key,
     aliases: parsed(() => parseAliases(get('MODEL_ALIASES') ?? '')),
     windows: parsed(() => parseWindows(get('MODEL_WINDOWS') ?? '')),
-    logLevel: logLevel(get('LOG_LEVEL') ?? 'info'),
+    logLevel: oneOf('LOG_LEVEL', get('LOG_LEVEL') ?? 'info', logLevels),
+    dialect: oneOf('ASSISTANTS_DIALECT', get('ASSISTANTS_DIALECT') ?? 'auto', dialects),
+    allowedOrigins: origins(get('ALLOWED_ORIGINS') ?? ''),
     runTtl: integer('RUN_EXPIRES_AFTER', get('RUN_EXPIRES_AFTER'), 600, 1, 31_536_000),
     capacity: integer('MAX_CONCURRENT_RUNS', get('MAX_CONCURRENT_RUNS'), 10_000, 1, 1_000_000),
   }
@@ -69,10 +76,22 @@ function databaseUrl(text: string | null): string | null {
   throw new ConfigError('DATABASE_URL must begin with postgres:// or postgresql://.')
 }
 
-function logLevel(text: string): LogLevel {
-  const level = logLevels.find((one) => one === text.toLowerCase())
-  if (level) return level
-  throw new ConfigError(`LOG_LEVEL must be one of ${logLevels.join(', ')}, and it is "${text}".`)
+function oneOf<T extends string>(name: string, text: string, values: readonly T[]): T {
+  const value = values.find((one) => one === text.toLowerCase())
+  if (value) return value
+  throw new ConfigError(`${name} must be one of ${values.join(', ')}, and it is "${text}".`)
+}
+
+/** Origins as browsers send them: scheme, host and port, without a path. */
+function origins(text: string): string[] {
+  const listed = text.split(',').flatMap((one) => one.trim() || [])
+  for (const origin of listed) {
+    if (URL.canParse(origin) && new URL(origin).origin === origin) continue
+    throw new ConfigError(
+      `ALLOWED_ORIGINS must list origins such as https://app.example.com, and has "${origin}".`,
+    )
+  }
+  return listed
 }
 
 function parsed<T>(read: () => T): T {

@@ -34,7 +34,7 @@ function banner(app: App): string {
     '  Try it:',
     `    A=$(curl -s ${app.url}/v1/assistants -H 'content-type: application/json' \\`,
     `      -d '{"model":"demo"}' | grep -o 'asst_[A-Za-z0-9]*')`,
-    `    curl -sN ${app.url}/v1/threads/runs -H 'content-type: application/json' \\`,
+    `    curl -sN ${app.url}/v1/threads/runs -H 'OpenAI-Beta: assistants=v2' -H 'content-type: application/json' \\`,
     `      -d '{"assistant_id":"'$A'","stream":true,"thread":{"messages":[{"role":"user","content":"Hello!"}]}}'`,
     '',
     '  An app moves here by changing its base URL:',

@@ -37,7 +37,7 @@ atEnd(async () => {
 })
 await db.sql(`insert into projects (id, name, created_at) values ('other', 'Another', 0)`)
 
-const page = { limit: 20, order: 'asc', after: null, before: null } as const
+const page = { limit: 20, order: 'asc' } as const
 
 async function must(write: ThreadWrite): Promise<void> {
   assert.deepEqual(await store.write(write), { outcome: 'ok' })

@@ -35,7 +35,8 @@ const { threads, assistants } = client.beta
 
 /** Uses everything that the store has statements for. */
 async function exerciseAll(): Promise<void> {
-  const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
+  const tools = [tool('f'), { type: 'file_search' } as const]
+  const { assistant, thread } = await readyToRun(server, { tools })
   await assistants.retrieve(assistant)
   await assistants.update(assistant, { name: 'x' })
   await assistants.delete((await assistants.create({ model: 'm' })).id)

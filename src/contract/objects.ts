@@ -1,197 +1,250 @@
+import { Type, type Static } from 'typebox'
+import { Literals, Metadata, Nullable, Seconds } from './schema.ts'
+import {
+  HostedToolName,
+  ResponseFormat,
+  Tool,
+  ToolChoice,
+  ToolResources,
+  TruncationStrategy,
+} from './tools.ts'
+
 // Wire shapes of the v2 dialect (wire.md §4-§6): what this server sends. Timestamps are Unix seconds.
 //
 // Glossary. thread: a conversation; it holds messages. run: one execution of an assistant on a thread. step:
 // one thing a run did (wrote a message, or called tools). tool call: a function the model asks the client to
 // run; its output comes back by submit_tool_outputs. turn: one call of the model; a run has one or more.
 
-export type Metadata = Record<string, string>
+export const UsageObject = Type.Object(
+  { prompt_tokens: Type.Integer(), completion_tokens: Type.Integer(), total_tokens: Type.Integer() },
+  { title: 'Usage' },
+)
 
-export interface FunctionTool {
-  type: 'function'
-  function: {
-    name: string
-    description?: string
-    parameters?: Record<string, unknown>
-    strict?: boolean | null
-  }
-}
+export const AssistantObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('assistant'),
+    created_at: Seconds,
+    name: Nullable(Type.String()),
+    description: Nullable(Type.String()),
+    model: Type.String(),
+    instructions: Nullable(Type.String()),
+    tools: Type.Array(Tool),
+    tool_resources: Nullable(ToolResources),
+    metadata: Metadata,
+    temperature: Type.Number(),
+    top_p: Type.Number(),
+    response_format: ResponseFormat,
+    reasoning_effort: Nullable(Type.String()),
+  },
+  { title: 'Assistant' },
+)
 
-export type Tool =
-  | FunctionTool
-  | { type: 'code_interpreter' }
-  | { type: 'file_search'; file_search?: Record<string, unknown> }
+export const ThreadObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('thread'),
+    created_at: Seconds,
+    tool_resources: Nullable(ToolResources),
+    metadata: Metadata,
+  },
+  { title: 'Thread' },
+)
 
-export type ToolChoice =
-  | 'none'
-  | 'auto'
-  | 'required'
-  | { type: 'function'; function: { name: string } }
-  | { type: 'file_search' }
-  | { type: 'code_interpreter' }
+const imageDetail = Type.Optional(Type.String())
 
-export type ResponseFormat =
-  | 'auto'
-  | { type: 'text' }
-  | { type: 'json_object' }
-  | {
-      type: 'json_schema'
-      json_schema: {
-        name: string
-        description?: string
-        schema?: Record<string, unknown>
-        strict?: boolean | null
-      }
-    }
+export const MessageContent = Type.Union(
+  [
+    Type.Object({
+      type: Type.Literal('text'),
+      text: Type.Object({ value: Type.String(), annotations: Type.Array(Type.Unknown()) }),
+    }),
+    Type.Object({
+      type: Type.Literal('image_file'),
+      image_file: Type.Object({ file_id: Type.String(), detail: imageDetail }),
+    }),
+    Type.Object({
+      type: Type.Literal('image_url'),
+      image_url: Type.Object({ url: Type.String(), detail: imageDetail }),
+    }),
+  ],
+  { title: 'MessageContent' },
+)
 
-export interface TruncationStrategy {
-  type: 'auto' | 'last_messages'
-  last_messages: number | null
-}
+export const Attachment = Type.Object(
+  {
+    file_id: Type.String(),
+    tools: Type.Array(Type.Object({ type: HostedToolName })),
+  },
+  { title: 'Attachment' },
+)
 
-export type ToolResources = Record<string, unknown>
+export const IncompleteReason = Literals(
+  'content_filter',
+  'max_tokens',
+  'run_cancelled',
+  'run_expired',
+  'run_failed',
+)
 
-export interface UsageObject {
-  prompt_tokens: number
-  completion_tokens: number
-  total_tokens: number
-}
+export const MessageObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('thread.message'),
+    created_at: Seconds,
+    thread_id: Type.String(),
+    status: Literals('in_progress', 'incomplete', 'completed'),
+    incomplete_details: Nullable(Type.Object({ reason: IncompleteReason })),
+    completed_at: Nullable(Seconds),
+    incomplete_at: Nullable(Seconds),
+    role: Literals('user', 'assistant'),
+    content: Type.Array(MessageContent),
+    assistant_id: Nullable(Type.String()),
+    run_id: Nullable(Type.String()),
+    attachments: Type.Array(Attachment),
+    metadata: Metadata,
+  },
+  { title: 'Message' },
+)
 
-export interface AssistantObject {
-  id: string
-  object: 'assistant'
-  created_at: number
-  name: string | null
-  description: string | null
-  model: string
-  instructions: string | null
-  tools: Tool[]
-  tool_resources: ToolResources | null
-  metadata: Metadata
-  temperature: number
-  top_p: number
-  response_format: ResponseFormat
-  reasoning_effort: string | null
-}
+export const RunStatus = Literals(
+  'queued',
+  'in_progress',
+  'requires_action',
+  'cancelling',
+  'cancelled',
+  'failed',
+  'completed',
+  'incomplete',
+  'expired',
+)
 
-export interface ThreadObject {
-  id: string
-  object: 'thread'
-  created_at: number
-  tool_resources: ToolResources | null
-  metadata: Metadata
-}
+export const ErrorCode = Literals('server_error', 'rate_limit_exceeded', 'invalid_prompt')
 
-export type MessageContent =
-  | { type: 'text'; text: { value: string; annotations: unknown[] } }
-  | { type: 'image_file'; image_file: { file_id: string; detail?: string } }
-  | { type: 'image_url'; image_url: { url: string; detail?: string } }
+export const RunToolCall = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.Literal('function'),
+    function: Type.Object({ name: Type.String(), arguments: Type.String() }),
+  },
+  { title: 'RunToolCall' },
+)
 
-export interface Attachment {
-  file_id: string
-  tools: { type: 'code_interpreter' | 'file_search' }[]
-}
+export const RunObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('thread.run'),
+    created_at: Seconds,
+    thread_id: Type.String(),
+    assistant_id: Type.String(),
+    status: RunStatus,
+    required_action: Nullable(
+      Type.Object({
+        type: Type.Literal('submit_tool_outputs'),
+        submit_tool_outputs: Type.Object({ tool_calls: Type.Array(RunToolCall) }),
+      }),
+    ),
+    last_error: Nullable(Type.Object({ code: ErrorCode, message: Type.String() })),
+    expires_at: Nullable(Seconds),
+    started_at: Nullable(Seconds),
+    cancelled_at: Nullable(Seconds),
+    failed_at: Nullable(Seconds),
+    completed_at: Nullable(Seconds),
+    incomplete_details: Nullable(
+      Type.Object({ reason: Literals('max_prompt_tokens', 'max_completion_tokens') }),
+    ),
+    model: Type.String(),
+    instructions: Type.String(),
+    tools: Type.Array(Tool),
+    metadata: Metadata,
+    usage: Nullable(UsageObject),
+    temperature: Type.Number(),
+    top_p: Type.Number(),
+    max_prompt_tokens: Nullable(Type.Integer()),
+    max_completion_tokens: Nullable(Type.Integer()),
+    truncation_strategy: TruncationStrategy,
+    tool_choice: ToolChoice,
+    parallel_tool_calls: Type.Boolean(),
+    response_format: ResponseFormat,
+  },
+  { title: 'Run' },
+)
 
-export type IncompleteReason =
-  | 'content_filter'
-  | 'max_tokens'
-  | 'run_cancelled'
-  | 'run_expired'
-  | 'run_failed'
+export const StepToolCall = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.Literal('function'),
+    function: Type.Object({
+      name: Type.String(),
+      arguments: Type.String(),
+      output: Nullable(Type.String()),
+    }),
+  },
+  { title: 'StepToolCall' },
+)
 
-export interface MessageObject {
-  id: string
-  object: 'thread.message'
-  created_at: number
-  thread_id: string
-  status: 'in_progress' | 'incomplete' | 'completed'
-  incomplete_details: { reason: IncompleteReason } | null
-  completed_at: number | null
-  incomplete_at: number | null
-  role: 'user' | 'assistant'
-  content: MessageContent[]
-  assistant_id: string | null
-  run_id: string | null
-  attachments: Attachment[]
-  metadata: Metadata
-}
+export const StepDetails = Type.Union([
+  Type.Object({
+    type: Type.Literal('message_creation'),
+    message_creation: Type.Object({ message_id: Type.String() }),
+  }),
+  Type.Object({ type: Type.Literal('tool_calls'), tool_calls: Type.Array(StepToolCall) }),
+])
 
-export type RunStatus =
-  | 'queued'
-  | 'in_progress'
-  | 'requires_action'
-  | 'cancelling'
-  | 'cancelled'
-  | 'failed'
-  | 'completed'
-  | 'incomplete'
-  | 'expired'
+export const StepStatus = Literals('in_progress', 'cancelled', 'failed', 'completed', 'expired')
 
-export type ErrorCode = 'server_error' | 'rate_limit_exceeded' | 'invalid_prompt'
+export const RunStepObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('thread.run.step'),
+    created_at: Seconds,
+    assistant_id: Type.String(),
+    thread_id: Type.String(),
+    run_id: Type.String(),
+    type: Literals('message_creation', 'tool_calls'),
+    status: StepStatus,
+    step_details: StepDetails,
+    last_error: Nullable(
+      Type.Object({ code: Literals('server_error', 'rate_limit_exceeded'), message: Type.String() }),
+    ),
+    expired_at: Nullable(Seconds),
+    cancelled_at: Nullable(Seconds),
+    failed_at: Nullable(Seconds),
+    completed_at: Nullable(Seconds),
+    metadata: Metadata,
+    usage: Nullable(UsageObject),
+    expires_at: Nullable(Seconds),
+  },
+  { title: 'RunStep' },
+)
 
-export interface RunToolCall {
-  id: string
-  type: 'function'
-  function: { name: string; arguments: string }
-}
+export const ModelObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('model'),
+    created: Seconds,
+    owned_by: Type.String(),
+  },
+  { title: 'Model' },
+)
 
-export interface RunObject {
-  id: string
-  object: 'thread.run'
-  created_at: number
-  thread_id: string
-  assistant_id: string
-  status: RunStatus
-  required_action: { type: 'submit_tool_outputs'; submit_tool_outputs: { tool_calls: RunToolCall[] } } | null
-  last_error: { code: ErrorCode; message: string } | null
-  expires_at: number | null
-  started_at: number | null
-  cancelled_at: number | null
-  failed_at: number | null
-  completed_at: number | null
-  incomplete_details: { reason: 'max_prompt_tokens' | 'max_completion_tokens' } | null
-  model: string
-  instructions: string
-  tools: Tool[]
-  metadata: Metadata
-  usage: UsageObject | null
-  temperature: number
-  top_p: number
-  max_prompt_tokens: number | null
-  max_completion_tokens: number | null
-  truncation_strategy: TruncationStrategy
-  tool_choice: ToolChoice
-  parallel_tool_calls: boolean
-  response_format: ResponseFormat
-}
+/** The answer of a delete. */
+export const Deleted = <T extends string>(object: T) =>
+  Type.Object({ id: Type.String(), object: Type.Literal(object), deleted: Type.Boolean() })
 
-export interface StepToolCall {
-  id: string
-  type: 'function'
-  function: { name: string; arguments: string; output: string | null }
-}
-
-export type StepDetails =
-  | { type: 'message_creation'; message_creation: { message_id: string } }
-  | { type: 'tool_calls'; tool_calls: StepToolCall[] }
-
-export type StepStatus = 'in_progress' | 'cancelled' | 'failed' | 'completed' | 'expired'
-
-export interface RunStepObject {
-  id: string
-  object: 'thread.run.step'
-  created_at: number
-  assistant_id: string
-  thread_id: string
-  run_id: string
-  type: StepDetails['type']
-  status: StepStatus
-  step_details: StepDetails
-  last_error: { code: 'server_error' | 'rate_limit_exceeded'; message: string } | null
-  expired_at: number | null
-  cancelled_at: number | null
-  failed_at: number | null
-  completed_at: number | null
-  metadata: Metadata
-  usage: UsageObject | null
-  expires_at: number | null
-}
+export type UsageObject = Static<typeof UsageObject>
+export type AssistantObject = Static<typeof AssistantObject>
+export type ThreadObject = Static<typeof ThreadObject>
+export type MessageContent = Static<typeof MessageContent>
+export type Attachment = Static<typeof Attachment>
+export type IncompleteReason = Static<typeof IncompleteReason>
+export type MessageObject = Static<typeof MessageObject>
+export type RunStatus = Static<typeof RunStatus>
+export type ErrorCode = Static<typeof ErrorCode>
+export type RunToolCall = Static<typeof RunToolCall>
+export type RunObject = Static<typeof RunObject>
+export type StepToolCall = Static<typeof StepToolCall>
+export type StepDetails = Static<typeof StepDetails>
+export type StepStatus = Static<typeof StepStatus>
+export type RunStepObject = Static<typeof RunStepObject>
+export type ModelObject = Static<typeof ModelObject>

@@ -1,116 +1,10 @@
-import { Type, type Static, type TSchema } from 'typebox'
+import { Type, type Static } from 'typebox'
+import { closed, Literals, Maybe, Metadata, MetadataChange } from './schema.ts'
+import { HostedToolName, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolResources } from './tools.ts'
 
 // Request bodies and queries of the v2 dialect (wire.md §4): one definition is the type and the validator.
 // Keys that are not listed are refused (wire.md §1 "Unknown body keys").
 
-const closed = { additionalProperties: false } as const
-const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
-const Maybe = <T extends TSchema>(schema: T) => Type.Optional(Nullable(schema))
-const Literals = <T extends string[]>(...values: [...T]) => Type.Enum(values)
-
-const pairs = <T extends TSchema>(value: T) =>
-  Type.Unsafe<Record<string, Static<T>>>(
-    Type.Object({}, { additionalProperties: value, maxProperties: 16, propertyNames: { maxLength: 64 } }),
-  )
-const MetadataValue = Type.String({ maxLength: 512 })
-/** At most 16 pairs of 64 and 512 characters (wire.md §8). */
-export const Metadata = pairs(MetadataValue)
-/** In a change, null removes a key as "" does. */
-const MetadataChange = pairs(Nullable(MetadataValue))
-
-const FunctionTool = Type.Object(
-  {
-    type: Type.Literal('function'),
-    function: Type.Object(
-      {
-        name: Type.String({ minLength: 1, maxLength: 64 }),
-        description: Type.Optional(Type.String()),
-        parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-        strict: Maybe(Type.Boolean()),
-      },
-      closed,
-    ),
-  },
-  closed,
-)
-const CodeInterpreterTool = Type.Object({ type: Type.Literal('code_interpreter') }, closed)
-const FileSearchTool = Type.Object(
-  {
-    type: Type.Literal('file_search'),
-    file_search: Type.Optional(
-      Type.Object(
-        {
-          max_num_results: Type.Optional(Type.Integer({ minimum: 1, maximum: 50 })),
-          ranking_options: Type.Optional(
-            Type.Object(
-              {
-                ranker: Type.Optional(Literals('auto', 'default_2024_08_21')),
-                score_threshold: Type.Number({ minimum: 0, maximum: 1 }),
-              },
-              closed,
-            ),
-          ),
-        },
-        closed,
-      ),
-    ),
-  },
-  closed,
-)
-const Tool = Type.Union([FunctionTool, CodeInterpreterTool, FileSearchTool])
-
-const ToolResources = Type.Object(
-  {
-    code_interpreter: Type.Optional(
-      Type.Object({ file_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 20 })) }, closed),
-    ),
-    file_search: Type.Optional(
-      Type.Object(
-        {
-          vector_store_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 1 })),
-          vector_stores: Type.Optional(
-            Type.Array(Type.Record(Type.String(), Type.Unknown()), { maxItems: 1 }),
-          ),
-        },
-        closed,
-      ),
-    ),
-  },
-  closed,
-)
-
-const ResponseFormat = Type.Union([
-  Type.Literal('auto'),
-  Type.Object({ type: Type.Literal('text') }, closed),
-  Type.Object({ type: Type.Literal('json_object') }, closed),
-  Type.Object(
-    {
-      type: Type.Literal('json_schema'),
-      json_schema: Type.Object(
-        {
-          name: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
-          description: Type.Optional(Type.String()),
-          schema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-          strict: Maybe(Type.Boolean()),
-        },
-        closed,
-      ),
-    },
-    closed,
-  ),
-])
-
-const ToolChoice = Type.Union([
-  Literals('none', 'auto', 'required'),
-  Type.Object(
-    { type: Type.Literal('function'), function: Type.Object({ name: Type.String() }, closed) },
-    closed,
-  ),
-  Type.Object({ type: Type.Literal('file_search') }, closed),
-  Type.Object({ type: Type.Literal('code_interpreter') }, closed),
-])
-
-const ReasoningEffort = Literals('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max')
 const Temperature = Type.Number({ minimum: 0, maximum: 2 })
 const TopP = Type.Number({ minimum: 0, maximum: 1 })
 const Instructions = Type.String({ maxLength: 256_000 })
@@ -169,7 +63,7 @@ export const CreateMessage = Type.Object(
         Type.Object(
           {
             file_id: Type.String(),
-            tools: Type.Array(Type.Object({ type: Literals('code_interpreter', 'file_search') }, closed), {
+            tools: Type.Array(Type.Object({ type: HostedToolName }, closed), {
               maxItems: 20,
             }),
           },

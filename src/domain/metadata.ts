@@ -1,5 +1,5 @@
 import { ApiError } from '../contract/errors.ts'
-import type { Metadata } from '../contract/objects.ts'
+import type { Metadata } from '../contract/schema.ts'
 
 /** What a client sends to change metadata: null clears all; a key with null or "" is removed (wire.md §8). */
 export type MetadataChange = Record<string, string | null> | null | undefined

@@ -1,16 +1,6 @@
-import type {
-  Attachment,
-  IncompleteReason,
-  MessageContent,
-  Metadata,
-  ResponseFormat,
-  StepDetails,
-  StepStatus,
-  Tool,
-  ToolChoice,
-  ToolResources,
-  TruncationStrategy,
-} from '../contract/objects.ts'
+import type { Attachment, IncompleteReason, MessageContent, StepDetails, StepStatus } from '../contract/objects.ts'
+import type { Metadata } from '../contract/schema.ts'
+import type { ResponseFormat, Tool, ToolChoice, ToolResources, TruncationStrategy } from '../contract/tools.ts'
 import type { RunState } from './run.ts'
 import type { Usage } from './usage.ts'
 

@@ -1,11 +1,5 @@
 import { isTerminal } from '../contract/events.ts'
-import type {
-  AssistantObject,
-  MessageObject,
-  RunObject,
-  RunStepObject,
-  ThreadObject,
-} from '../contract/objects.ts'
+import type { AssistantObject, MessageObject, RunObject, RunStepObject, ThreadObject } from '../contract/objects.ts'
 import type { AssistantRecord, MessageRecord, RunRecord, StepRecord, ThreadRecord } from './records.ts'
 
 // Records as the v2 dialect shows them (wire.md §4-§6).

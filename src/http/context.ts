@@ -1,22 +1,21 @@
 import type { FastifyRequest } from 'fastify'
+import type { ModelObject } from '../contract/objects.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
-
-export interface ModelEntry {
-  id: string
-  object: 'model'
-  created: number
-  owned_by: string
-}
+import type { DialectSetting } from './dialect.ts'
 
 /** What the routes work with. */
 export interface HttpContext {
   store: Store
   log: Log
+  /** Which dialect requests are taken to speak. */
+  dialect: DialectSetting
+  /** Origins of pages that may call, besides those on this machine. */
+  allowedOrigins: readonly string[]
   /** Seconds after which a run expires, counted from its creation and again from each submit. */
   runTtl: number
   /** What the model backend offers; rejects when it does not answer. */
-  listModels: (signal: AbortSignal) => Promise<ModelEntry[]>
+  listModels: (signal: AbortSignal) => Promise<ModelObject[]>
   /** Aborted when the server begins to stop: polls that wait are answered. */
   stopping: AbortSignal
   /** Aborted when no run is executed here any more: streams end. */

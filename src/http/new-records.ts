@@ -1,7 +1,15 @@
 import { ApiError } from '../contract/errors.ts'
 import { newId } from '../contract/ids.ts'
-import type { MessageContent, Tool, ToolChoice } from '../contract/objects.ts'
-import type { CreateMessage, CreateThread, RunFields } from '../contract/requests.ts'
+import type { MessageContent } from '../contract/objects.ts'
+import type { Tool, ToolChoice } from '../contract/tools.ts'
+import type {
+  CreateAssistant,
+  CreateMessage,
+  CreateThread,
+  ModifyAssistant,
+  RunFields,
+} from '../contract/requests.ts'
+import { mergeMetadata } from '../domain/metadata.ts'
 import type {
   AssistantRecord,
   MessageRecord,
@@ -75,7 +83,7 @@ function resolveSettings(
   assistant: AssistantRecord,
   body: RunFields & { additional_instructions?: string | null },
 ): RunSettings {
-  const tools = (body.tools ?? assistant.tools) as Tool[]
+  const tools = body.tools ?? assistant.tools
   const instructions = body.instructions ?? assistant.instructions ?? ''
   const truncation = body.truncation_strategy
   return {
@@ -100,14 +108,8 @@ function resolveSettings(
 }
 
 function checkedToolChoice(choice: ToolChoice | null, tools: Tool[]): ToolChoice | null {
-  if (choice === null || typeof choice === 'string') return choice
-  if (choice.type !== 'function') {
-    // This server does not run these tools, and a run that must call one cannot do without.
-    throw new ApiError(
-      'tool_not_available',
-      `This server does not run the tool '${choice.type}' that tool_choice demands.`,
-    )
-  }
+  // Whether a tool of another type can be had is hosted-tools.ts's to say.
+  if (choice === null || typeof choice === 'string' || choice.type !== 'function') return choice
   const { name } = choice.function
   const known = tools.some((tool) => tool.type === 'function' && tool.function.name === name)
   if (!known)
@@ -116,4 +118,38 @@ function checkedToolChoice(choice: ToolChoice | null, tools: Tool[]): ToolChoice
       `tool_choice names the function '${name}', which is not among the run's tools.`,
     )
   return choice
+}
+
+/** An assistant as a client describes it. */
+export function newAssistant(project: string, now: number, body: CreateAssistant): AssistantRecord {
+  return {
+    id: newId('assistant'),
+    project_id: project,
+    created_at: now,
+    name: body.name ?? null,
+    description: body.description ?? null,
+    model: body.model,
+    instructions: body.instructions ?? null,
+    tools: body.tools ?? [],
+    tool_resources: body.tool_resources ?? null,
+    metadata: body.metadata ?? {},
+    temperature: body.temperature ?? null,
+    top_p: body.top_p ?? null,
+    response_format: body.response_format ?? 'auto',
+    reasoning_effort: body.reasoning_effort ?? null,
+  }
+}
+
+/** Omitted keys stay as they are, null clears, tools are replaced whole (wire.md §4). */
+export function changedAssistant(old: AssistantRecord, body: ModifyAssistant): AssistantRecord {
+  const { model, tools, metadata, response_format, ...nullable } = body
+  const given = Object.fromEntries(Object.entries(nullable).filter(([, value]) => value !== undefined))
+  return {
+    ...old,
+    ...(given as Partial<AssistantRecord>),
+    ...(model === undefined ? {} : { model }),
+    ...(tools === undefined ? {} : { tools: tools ?? [] }),
+    ...(response_format === undefined ? {} : { response_format: response_format ?? 'auto' }),
+    metadata: mergeMetadata(old.metadata, metadata),
+  }
 }

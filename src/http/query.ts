@@ -1,68 +1,55 @@
+import type { Static, TObject } from 'typebox'
 import { ApiError } from '../contract/errors.ts'
-import { idPrefix, looksLikeId, type IdKind } from '../contract/ids.ts'
-import type { PageQuery } from '../contract/paging.ts'
-
-// Path and query parameters (wire.md §3, §9 "malformed id").
-
-const defaultLimit = 20
-const maxLimit = 100
-
-/** Answers the id, or throws if it cannot be one of this kind. */
-export function pathId(kind: IdKind, param: string, value: string | undefined): string {
-  if (value !== undefined && looksLikeId(kind, value)) return value
-  const shown = (value ?? '').slice(0, 200)
-  throw new ApiError(
-    'malformed_id',
-    `Invalid '${param}': '${shown}'. Expected an ID that begins with '${idPrefix(kind)}'.`,
-    param,
-  )
-}
+import { validator } from './validate.ts'
 
 export type Query = Record<string, string | string[] | undefined>
 
-/** The list parameters of a query string. */
-export function pageQuery(query: Query): PageQuery {
-  return {
-    limit: limitOf(single(query, 'limit')),
-    order: orderOf(single(query, 'order')),
-    after: single(query, 'after') || null,
-    before: single(query, 'before') || null,
+/** As much of a property's schema as reading a query needs. */
+interface Property {
+  type?: string
+  default?: unknown
+}
+
+/**
+ * A function that reads the parameters of `schema` from a query string, or throws the ApiError that names what
+ * is wrong. Parameters that the schema does not know are left alone: Azure's clients send `api-version`, browsers'
+ * caches are broken with `_`. An empty parameter counts as one that is not there.
+ */
+export function queryParser<T extends TObject>(schema: T): (query: Query) => Static<T> {
+  const check = validator(schema)
+  const properties = Object.entries(schema.properties) as [string, Property][]
+  return (query) => {
+    const given: Record<string, unknown> = {}
+    for (const [name, property] of properties) {
+      const value = valueOf(query, name, property) ?? property.default
+      if (value !== undefined) given[name] = value
+    }
+    return check(given)
   }
 }
 
-/** A parameter that may be given once. */
-export function single(query: Query, name: string): string | undefined {
+function valueOf(query: Query, name: string, { type }: Property): unknown {
+  if (type === 'array') return listOf(query, name)
+  const text = single(query, name)
+  if (text === undefined || text === '') return undefined
+  if (type === 'integer' && /^-?\d+$/.test(text)) return Number(text)
+  if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+  return text
+}
+
+/** `include[]=a&include[]=b`, `include=a&include=b` and `include=a` say the same kind of thing (wire.md §1). */
+function listOf(query: Query, name: string): string[] | undefined {
+  const given = [query[`${name}[]`], query[name]]
+    .flat()
+    .filter((value) => value !== undefined && value !== '')
+  return given.length === 0 ? undefined : (given as string[])
+}
+
+/** A parameter that may be given once; of several the last counts. */
+function single(query: Query, name: string): string | undefined {
   const given = query[name]
   const value = Array.isArray(given) ? given.at(-1) : given
   // Postgres takes no NUL, not even to compare with.
   if (!value?.includes('\0')) return value
   throw new ApiError('invalid_value', `Invalid '${name}': the text contains the NUL character.`, name)
-}
-
-function limitOf(text: string | undefined): number {
-  if (text === undefined || text === '') return defaultLimit
-  if (!/^-?\d+$/.test(text)) {
-    throw new ApiError(
-      'invalid_type',
-      "Invalid type for 'limit': expected an integer, but got a string instead.",
-      'limit',
-    )
-  }
-  const limit = Number(text)
-  if (limit > maxLimit) {
-    const message = `Invalid 'limit': integer above maximum value. Expected a value <= ${maxLimit}, but got ${text.slice(0, 30)} instead.`
-    throw new ApiError('integer_too_large', message, 'limit')
-  }
-  if (limit < 1) {
-    const message = `Invalid 'limit': integer below minimum value. Expected a value >= 1, but got ${text.slice(0, 30)} instead.`
-    throw new ApiError('integer_too_small', message, 'limit')
-  }
-  return limit
-}
-
-function orderOf(text: string | undefined): 'asc' | 'desc' {
-  if (text === undefined || text === '') return 'desc'
-  if (text === 'asc' || text === 'desc') return text
-  const message = `Invalid value: '${text.slice(0, 200)}'. Supported values are: 'asc', 'desc'.`
-  throw new ApiError('invalid_value', message, 'order')
 }

@@ -1,4 +1,5 @@
-import type { MessageContent, Tool } from '../contract/objects.ts'
+import type { MessageContent } from '../contract/objects.ts'
+import type { Tool } from '../contract/tools.ts'
 import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
 import { estimateTokens } from '../domain/usage.ts'
 import type { ChatMessage, ChatPart, ModelRequest } from '../models/model.ts'
@@ -72,7 +73,7 @@ async function ownTurns(
   store: Store,
   run: RunRecord,
 ): Promise<{ messages: ChatMessage[]; steps: StepRecord[] }> {
-  const page = { limit: 1_000, order: 'asc', after: null, before: null } as const
+  const page = { limit: 1_000, order: 'asc' } as const
   const [steps, written] = await Promise.all([
     stepsOfRun(store.pool, run.project_id, run.thread_id, run.id),
     listMessages(store.pool, run.project_id, run.thread_id, run.id, page),

@@ -1,4 +1,4 @@
-import type { FunctionTool } from '../contract/objects.ts'
+import type { FunctionTool } from '../contract/tools.ts'
 import type { ModelRequest } from './model.ts'
 
 // The request as a backend sees it. Backends differ in which of the newer keys they know, and refuse a request

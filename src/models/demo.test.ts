@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { FunctionTool } from '../contract/objects.ts'
+import type { FunctionTool } from '../contract/tools.ts'
 import { createDemoModel } from './demo.ts'
 import type { ChatMessage, ModelEvent, ModelRequest } from './model.ts'
 

@@ -1,4 +1,4 @@
-import type { ToolChoice, FunctionTool, ResponseFormat } from '../contract/objects.ts'
+import type { ToolChoice, FunctionTool, ResponseFormat } from '../contract/tools.ts'
 import type { Usage } from '../domain/usage.ts'
 
 // What the engine asks of a model backend. Everything a provider does differently is settled behind this

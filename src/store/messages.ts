@@ -1,6 +1,7 @@
 import type pg from 'pg'
-import type { Metadata } from '../contract/objects.ts'
+import type { Metadata } from '../contract/schema.ts'
 import type { PageQuery } from '../contract/paging.ts'
+import type { HostedToolName } from '../contract/tools.ts'
 import type { MessageRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
@@ -104,4 +105,17 @@ export async function updateMessageMetadata(
     await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
     return { ...withoutSeq(rows[0]), metadata }
   })
+}
+
+/** The hosted tools for which messages of a thread have files attached. */
+export async function attachedTools(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+): Promise<HostedToolName[]> {
+  const text = `select distinct tool ->> 'type' as type
+    from messages, jsonb_array_elements(attachments) attachment, jsonb_array_elements(attachment -> 'tools') tool
+    where project_id = $1 and thread_id = $2 and attachments <> '[]'::jsonb`
+  const rows = await query<{ type: HostedToolName }>(pool, 'attached_tools', text, [project, thread])
+  return rows.map(({ type }) => type)
 }

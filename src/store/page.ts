@@ -56,9 +56,9 @@ async function cursorSeq(
   statements: PageStatements,
   scope: unknown[],
   param: 'after' | 'before',
-  id: string | null,
+  id: string | undefined,
 ): Promise<number | null> {
-  if (id === null) return null
+  if (id === undefined) return null
   const rows = await query<{ seq: number }>(pool, `${statements.name}_cursor`, statements.cursor, [
     ...scope,
     id,

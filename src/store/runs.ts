@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import type { Metadata } from '../contract/objects.ts'
+import type { Metadata } from '../contract/schema.ts'
 import type { PageQuery } from '../contract/paging.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'

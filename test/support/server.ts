@@ -16,7 +16,7 @@ export interface TestServer {
   /** The official SDK, whose every answer is judged by the schema. Retries are off: a test wants to see errors. */
   client: OpenAI
   client6: OpenAI6
-  /** A request by hand; the path begins with /v1. */
+  /** A request by hand in the v2 dialect; the path begins with /v1. */
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** The events of a streaming POST, read to its end. */
   events(path: string, body: object): Promise<Frame[]>
@@ -51,11 +51,16 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     server.client6 = new OpenAI6(settings)
   }
   use(await start())
-  server.fetch = (path, init) => judgingFetch(server.app.url + path, init)
+  server.fetch = (path, init = {}) => {
+    // Every client that worked with the hosted API sends this; without it runs answer in the memgpt dialect.
+    const headers = new Headers(init.headers)
+    if (!headers.has('openai-beta')) headers.set('openai-beta', 'assistants=v2')
+    return judgingFetch(server.app.url + path, { ...init, headers })
+  }
   server.events = async (path, body) => {
     const response = await server.fetch(path, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'openai-beta': 'assistants=v2' },
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ ...body, stream: true }),
     })
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)

@@ -1,86 +1,122 @@
 import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
 import { ApiError, notFound } from '../../contract/errors.ts'
-import { toList } from '../../contract/paging.ts'
+import { Deleted, MessageObject } from '../../contract/objects.ts'
+import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import { CreateMessage, ModifyMetadata } from '../../contract/requests.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
 import { toMessage } from '../../domain/to-wire.ts'
 import { getMessage, listMessages, updateMessageMetadata } from '../../store/messages.ts'
 import { getThread } from '../../store/threads.ts'
-import { projectOf, type HttpContext } from '../context.ts'
-import { newMessage } from '../new-records.ts'
-import { pageQuery, pathId, single, type Query } from '../query.ts'
-import { validator } from '../validate.ts'
+import type { HttpContext } from '../context.ts'
+import { addMessage } from '../message-actions.ts'
+import { route } from '../route.ts'
 
-const parseCreate = validator(CreateMessage)
-const parseModify = validator(ModifyMetadata)
+const tag = 'Messages'
+const inThread = '/threads/{thread_id}/messages'
+const onMessage = '/threads/{thread_id}/messages/{message_id}'
 
-interface InThread {
-  Params: { thread_id: string }
-}
-interface OneMessage {
-  Params: { thread_id: string; message_id: string }
+export function messageRoutes(app: FastifyInstance, context: HttpContext): void {
+  readRoutes(app, context)
+  changeRoutes(app, context)
 }
 
-export function messageRoutes(app: FastifyInstance, { store }: HttpContext): void {
-  const { pool } = store
-  const threadOf = (params: InThread['Params']) => pathId('thread', 'thread_id', params.thread_id)
-  const idOf = (params: OneMessage['Params']) => pathId('message', 'message_id', params.message_id)
+function readRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
+  route(
+    app,
+    {
+      id: 'listMessages',
+      method: 'GET',
+      path: inThread,
+      tag,
+      summary: 'Lists the messages of a thread, or those that one run wrote.',
+      query: Type.Object({ ...PageQuery.properties, run_id: Type.Optional(Type.String()) }),
+      answer: ListObject(MessageObject),
+    },
+    async ({ project, params: { thread_id }, query }) => {
+      const { rows, hasMore } = await listMessages(pool, project, thread_id, query.run_id ?? null, query)
+      if (rows.length === 0 && !(await getThread(pool, project, thread_id)))
+        throw notFound('thread', thread_id)
+      return toList(rows.map(toMessage), hasMore)
+    },
+  )
 
-  app.post<InThread>('/v1/threads/:thread_id/messages', async (request) => {
-    const thread = threadOf(request.params)
-    const body = parseCreate(request.body)
-    const project_id = projectOf(request)
-    const message = newMessage(project_id, thread, store.clock.now(), body)
-    const written = await store.write({
-      kind: 'append',
-      thread: { id: thread, project_id },
-      messages: [message],
-    })
-    if (written.outcome === 'gone') throw notFound('thread', thread)
-    if (written.outcome === 'locked') {
-      const text = `Can't add messages to ${thread} while a run ${written.runId} is active.`
-      throw new ApiError('active_run_blocks_message', text)
-    }
-    return toMessage(message)
-  })
+  route(
+    app,
+    {
+      id: 'getMessage',
+      method: 'GET',
+      path: onMessage,
+      tag,
+      summary: 'Retrieves a message.',
+      answer: MessageObject,
+    },
+    async ({ project, params: { thread_id, message_id } }) => {
+      const message = await getMessage(pool, project, thread_id, message_id)
+      if (!message) throw notFound('message', message_id)
+      return toMessage(message)
+    },
+  )
+}
 
-  app.get<InThread & { Querystring: Query }>('/v1/threads/:thread_id/messages', async (request) => {
-    const thread = threadOf(request.params)
-    const project = projectOf(request)
-    const page = pageQuery(request.query)
-    const runId = single(request.query, 'run_id') || null
-    const { rows, hasMore } = await listMessages(pool, project, thread, runId, page)
-    if (rows.length === 0 && !(await getThread(pool, project, thread))) throw notFound('thread', thread)
-    return toList(rows.map(toMessage), hasMore)
-  })
+function changeRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { store } = context
 
-  app.get<OneMessage>('/v1/threads/:thread_id/messages/:message_id', async (request) => {
-    const [thread, id] = [threadOf(request.params), idOf(request.params)]
-    const message = await getMessage(pool, projectOf(request), thread, id)
-    if (!message) throw notFound('message', id)
-    return toMessage(message)
-  })
+  route(
+    app,
+    {
+      id: 'createMessage',
+      method: 'POST',
+      path: inThread,
+      tag,
+      summary: 'Adds a message to a thread that no run holds.',
+      body: CreateMessage,
+      answer: MessageObject,
+    },
+    async ({ project, params: { thread_id }, body }) =>
+      toMessage(await addMessage(context, project, thread_id, body)),
+  )
 
-  app.post<OneMessage>('/v1/threads/:thread_id/messages/:message_id', async (request) => {
-    const [thread, id] = [threadOf(request.params), idOf(request.params)]
-    const { metadata } = parseModify(request.body)
-    const message = await updateMessageMetadata(pool, projectOf(request), thread, id, (old) =>
-      mergeMetadata(old, metadata),
-    )
-    if (!message) throw notFound('message', id)
-    return toMessage(message)
-  })
+  route(
+    app,
+    {
+      id: 'modifyMessage',
+      method: 'POST',
+      path: onMessage,
+      tag,
+      summary: "Changes a message's metadata.",
+      body: ModifyMetadata,
+      answer: MessageObject,
+    },
+    async ({ project, params: { thread_id, message_id }, body: { metadata } }) => {
+      const message = await updateMessageMetadata(store.pool, project, thread_id, message_id, (old) =>
+        mergeMetadata(old, metadata),
+      )
+      if (!message) throw notFound('message', message_id)
+      return toMessage(message)
+    },
+  )
 
-  app.delete<OneMessage>('/v1/threads/:thread_id/messages/:message_id', async (request) => {
-    const [thread, id] = [threadOf(request.params), idOf(request.params)]
-    const key = { id: thread, project_id: projectOf(request) }
-    const written = await store.write({ kind: 'delete_message', thread: key, messageId: id })
-    if (written.outcome === 'gone') throw notFound('thread', thread)
-    if (written.outcome === 'missing') throw notFound('message', id)
-    if (written.outcome === 'locked') {
-      const text = `Can't delete messages of ${thread} while a run ${written.runId} is active.`
-      throw new ApiError('active_run_blocks_message_delete', text)
-    }
-    return { id, object: 'thread.message.deleted', deleted: true }
-  })
+  route(
+    app,
+    {
+      id: 'deleteMessage',
+      method: 'DELETE',
+      path: onMessage,
+      tag,
+      summary: 'Deletes a message of a thread that no run holds.',
+      answer: Deleted('thread.message.deleted'),
+    },
+    async ({ project, params: { thread_id, message_id: id } }) => {
+      const thread = { id: thread_id, project_id: project }
+      const written = await store.write({ kind: 'delete_message', thread, messageId: id })
+      if (written.outcome === 'gone') throw notFound('thread', thread_id)
+      if (written.outcome === 'missing') throw notFound('message', id)
+      if (written.outcome === 'locked') {
+        const text = `Can't delete messages of ${thread_id} while a run ${written.runId} is active.`
+        throw new ApiError('active_run_blocks_message_delete', text)
+      }
+      return { id, object: 'thread.message.deleted' as const, deleted: true }
+    },
+  )
 }

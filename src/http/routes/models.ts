@@ -1,13 +1,18 @@
 import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
 import { ApiError, notFound } from '../../contract/errors.ts'
+import { ModelObject } from '../../contract/objects.ts'
+import { Literals } from '../../contract/schema.ts'
 import { reasonOf } from '../../log.ts'
-import type { HttpContext, ModelEntry } from '../context.ts'
+import type { HttpContext } from '../context.ts'
+import { route } from '../route.ts'
 
 const listTimeoutMs = 10_000
+const tag = 'Models'
 
 /** GET /v1/models passes the backend's list on, with the built-in demo model. */
 export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
-  const list = async (): Promise<ModelEntry[]> => {
+  const list = async (): Promise<ModelObject[]> => {
     try {
       return await context.listModels(AbortSignal.timeout(listTimeoutMs))
     } catch (error) {
@@ -18,11 +23,33 @@ export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
     }
   }
 
-  app.get('/v1/models', async () => ({ object: 'list', data: await list() }))
+  route(
+    app,
+    {
+      id: 'listModels',
+      method: 'GET',
+      path: '/models',
+      tag,
+      summary: 'Lists what the model endpoint offers, and the built-in demo model.',
+      answer: Type.Object({ object: Literals('list'), data: Type.Array(ModelObject) }),
+    },
+    async () => ({ object: 'list' as const, data: await list() }),
+  )
 
-  app.get<{ Params: { model: string } }>('/v1/models/:model', async ({ params }) => {
-    const model = (await list()).find((entry) => entry.id === params.model)
-    if (!model) throw notFound('model', params.model)
-    return model
-  })
+  route(
+    app,
+    {
+      id: 'retrieveModel',
+      method: 'GET',
+      path: '/models/{model}',
+      tag,
+      summary: 'Retrieves one model of that list.',
+      answer: ModelObject,
+    },
+    async ({ params }) => {
+      const model = (await list()).find((entry) => entry.id === params.model)
+      if (!model) throw notFound('model', params.model)
+      return model
+    },
+  )
 }

@@ -1,241 +1,189 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { ApiError, notFound } from '../../contract/errors.ts'
-import { isTerminal, type StreamEvent } from '../../contract/events.ts'
-import type { RunObject } from '../../contract/objects.ts'
-import { toList } from '../../contract/paging.ts'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { notFound } from '../../contract/errors.ts'
+import { isTerminal } from '../../contract/events.ts'
+import { RunObject } from '../../contract/objects.ts'
+import { ListObject, PageQuery, RunStepInclude, toList } from '../../contract/paging.ts'
 import { CreateRun, CreateThreadAndRun, ModifyMetadata, SubmitToolOutputs } from '../../contract/requests.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
-import type { AssistantRecord, RunRecord, ThreadRecord } from '../../domain/records.ts'
-import { toRun, toThread } from '../../domain/to-wire.ts'
-import { getAssistant } from '../../store/assistants.ts'
-import { applyRunEvent, type RunKey } from '../../store/run-writes.ts'
+import type { RunRecord } from '../../domain/records.ts'
+import { toRun } from '../../domain/to-wire.ts'
+import type { RunKey } from '../../store/run-writes.ts'
 import { listRuns, updateRunMetadata } from '../../store/runs.ts'
 import { getThread } from '../../store/threads.ts'
-import { projectOf, type HttpContext } from '../context.ts'
-import { newMessage, newRun, newThread } from '../new-records.ts'
-import { pageQuery, pathId, type Query } from '../query.ts'
-import { RunStream } from '../run-stream.ts'
-import { answeredOutputs } from '../tool-outputs.ts'
-import { validator } from '../validate.ts'
+import type { HttpContext } from '../context.ts'
+import { route } from '../route.ts'
+import {
+  cancelRun,
+  commitRun,
+  newRunOnThread,
+  newThreadWithRun,
+  streamOutputs,
+  streamRun,
+  submitOutputs,
+  type PendingRun,
+} from '../run-actions.ts'
 import { holdMs, waitForRun } from '../wait-for-run.ts'
-
-const parseCreate = validator(CreateRun)
-const parseThreadAndRun = validator(CreateThreadAndRun)
-const parseModify = validator(ModifyMetadata)
-const parseSubmit = validator(SubmitToolOutputs)
 
 /** Milliseconds after which a client may poll again; most polls are held anyway. */
 const pollAfterMs = '100'
 
-interface InThread {
-  Params: { thread_id: string }
-}
-interface OneRun {
-  Params: { thread_id: string; run_id: string }
-}
+const tag = 'Runs'
+const onRun = '/threads/{thread_id}/runs/{run_id}'
 
 export function runRoutes(app: FastifyInstance, context: HttpContext): void {
-  const { store } = context
-  const threadOf = (params: InThread['Params']) => pathId('thread', 'thread_id', params.thread_id)
-  const keyOf = (request: FastifyRequest<OneRun>): RunKey => ({
-    project_id: projectOf(request),
-    thread_id: threadOf(request.params),
-    id: pathId('run', 'run_id', request.params.run_id),
-  })
-
-  app.post('/v1/threads/runs', (request, reply) => createThreadAndRun(context, request, reply))
-
-  app.post<InThread>('/v1/threads/:thread_id/runs', (request, reply) =>
-    createRun(context, threadOf(request.params), request, reply),
-  )
-
-  app.get<InThread & { Querystring: Query }>('/v1/threads/:thread_id/runs', async (request) => {
-    const thread = threadOf(request.params)
-    const project = projectOf(request)
-    const { rows, hasMore } = await listRuns(store.pool, project, thread, pageQuery(request.query))
-    if (rows.length === 0 && !(await getThread(store.pool, project, thread))) throw notFound('thread', thread)
-    return toList(rows.map(toRun), hasMore)
-  })
-
-  app.get<OneRun>('/v1/threads/:thread_id/runs/:run_id', async (request, reply) => {
-    const key = keyOf(request)
-    const left = new AbortController()
-    reply.raw.on('close', () => left.abort())
-    const run = await waitForRun(context, key, holdMs(request.headers), left.signal)
-    if (!run) throw notFound('run', key.id)
-    return answerRun(reply, run)
-  })
-
-  app.post<OneRun>('/v1/threads/:thread_id/runs/:run_id', async (request, reply) => {
-    const key = keyOf(request)
-    const { metadata } = parseModify(request.body)
-    const run = await updateRunMetadata(store.pool, key.project_id, key.thread_id, key.id, (old) =>
-      mergeMetadata(old, metadata),
-    )
-    if (!run) throw notFound('run', key.id)
-    return answerRun(reply, run)
-  })
-
-  app.post<OneRun>('/v1/threads/:thread_id/runs/:run_id/cancel', async (request, reply) =>
-    answerRun(reply, await cancelRun(context, keyOf(request))),
-  )
-
-  app.post<OneRun>('/v1/threads/:thread_id/runs/:run_id/submit_tool_outputs', (request, reply) =>
-    submitOutputs(context, keyOf(request), request, reply),
-  )
+  createRoutes(app, context)
+  readRoutes(app, context)
+  changeRoutes(app, context)
 }
 
-function answerRun(reply: FastifyReply, run: RunRecord): RunObject {
+/** The key by which the store knows a run. */
+export function runKey(project_id: string, params: { thread_id: string; run_id: string }): RunKey {
+  return { project_id, thread_id: params.thread_id, id: params.run_id }
+}
+
+/** Shows a run, and how soon to ask again while it has not ended (wire.md §1 "openai-poll-after-ms"). */
+export function answerRun(reply: FastifyReply, run: RunRecord): RunObject {
   if (!isTerminal(run.state.status)) reply.header('openai-poll-after-ms', pollAfterMs)
   return toRun(run)
 }
 
-async function assistantFor(context: HttpContext, project: string, value: string): Promise<AssistantRecord> {
-  const id = pathId('assistant', 'assistant_id', value)
-  const assistant = await getAssistant(context.store.pool, project, id)
-  if (!assistant) throw notFound('assistant', id)
-  return assistant
-}
-
-async function createRun(
-  context: HttpContext,
-  thread: string,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<RunObject | undefined> {
-  const { store, runTtl } = context
-  const body = parseCreate(request.body)
-  const project_id = projectOf(request)
-  const assistant = await assistantFor(context, project_id, body.assistant_id)
-  const now = store.clock.now()
-  const run = newRun({ assistant, thread, now, ttl: runTtl, owner: ownerNow(context), body })
-  const messages = (body.additional_messages ?? []).map((message) =>
-    newMessage(project_id, thread, now, message),
-  )
-  const commit = async () => {
-    const written = await store.write({
-      kind: 'create_run',
-      thread: { id: thread, project_id },
-      messages,
-      run,
-    })
-    if (written.outcome === 'gone') throw notFound('thread', thread)
-    if (written.outcome === 'locked') {
-      const text = `Thread ${thread} already has an active run ${written.runId}.`
-      throw new ApiError('active_run_blocks_run', text)
-    }
-  }
-  return begin(context, reply, run, body.stream === true, commit, [])
-}
-
-async function createThreadAndRun(
-  context: HttpContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<RunObject | undefined> {
-  const { store, runTtl } = context
-  const body = parseThreadAndRun(request.body)
-  const project = projectOf(request)
-  const assistant = await assistantFor(context, project, body.assistant_id)
-  const now = store.clock.now()
-  const thread: ThreadRecord = newThread(project, now, body.thread ?? {})
-  const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, owner: ownerNow(context), body })
-  const messages = (body.thread?.messages ?? []).map((message) =>
-    newMessage(project, thread.id, now, message),
-  )
-  const commit = async () => {
-    await store.write({ kind: 'create_thread', thread, messages, run })
-  }
-  const created: StreamEvent = { event: 'thread.created', data: toThread(thread) }
-  return begin(context, reply, run, body.stream === true, commit, [created])
-}
-
-/** The node that creates a run executes it if it has room; otherwise whoever claims it first does. */
-function ownerNow({ store }: HttpContext): string | null {
-  return store.hasRoom() ? store.node : null
-}
-
-/** Commits a new run and answers it, or the stream of its events that starts with `before`. */
-async function begin(
-  context: HttpContext,
-  reply: FastifyReply,
-  run: RunRecord,
-  streamed: boolean,
-  commit: () => Promise<void>,
-  before: StreamEvent[],
-): Promise<RunObject | undefined> {
-  const { signals } = context.store
-  if (!streamed) {
-    await commit()
-    signals.changed(run)
-    return answerRun(reply, run)
-  }
-  const stream = await streaming(context, run, commit)
-  const data = toRun(run)
-  for (const event of before) stream.push(event)
-  stream.push({ event: 'thread.run.created', data })
-  stream.push({ event: 'thread.run.queued', data })
-  stream.open(reply)
-  signals.changed(run)
-  return undefined
-}
-
-/** A stream that listens before `commit` and is forgotten if that fails. */
-async function streaming(context: HttpContext, key: RunKey, commit: () => Promise<void>): Promise<RunStream> {
-  const stream = new RunStream(context, key)
-  try {
-    await commit()
-    return stream
-  } catch (error) {
-    stream.close()
-    throw error
-  }
-}
-
-async function cancelRun({ store }: HttpContext, key: RunKey): Promise<RunRecord> {
-  const applied = await applyRunEvent(store, key, () => ({
-    event: { type: 'cancel', now: store.clock.now() },
-  }))
-  if (applied.kind === 'gone') throw notFound('run', key.id)
-  if (applied.kind !== 'applied') {
-    const text = `Cannot cancel run with status '${applied.run.state.status}'.`
-    throw new ApiError('run_not_cancellable', text)
-  }
-  return applied.run
-}
-
-async function submitOutputs(
-  context: HttpContext,
-  key: RunKey,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<RunObject | undefined> {
-  const { store, runTtl } = context
-  const body = parseSubmit(request.body)
-  let queued: RunRecord | null = null
-  const commit = async () => {
-    const applied = await applyRunEvent(store, key, (run, open) => {
-      const now = store.clock.now()
-      const deadline = now + runTtl
-      const steps = answeredOutputs(run, open.steps, body.tool_outputs, now, deadline)
-      return { event: { type: 'submit_outputs', owner: ownerNow(context), now, deadline }, steps }
-    })
-    if (applied.kind === 'gone') throw notFound('run', key.id)
-    if (applied.kind !== 'applied') throw wrongStatus(applied.run)
-    queued = applied.run
-  }
-  if (body.stream === true) {
-    const stream = await streaming(context, key, commit)
-    stream.open(reply)
+function createRoutes(app: FastifyInstance, context: HttpContext): void {
+  const begin = async (reply: FastifyReply, pending: PendingRun, stream: boolean) => {
+    if (!stream) return answerRun(reply, await commitRun(context, reply, pending))
+    await streamRun(context, reply, pending)
     return undefined
   }
-  await commit()
-  return queued === null ? undefined : answerRun(reply, queued)
+
+  route(
+    app,
+    {
+      id: 'createThreadAndRun',
+      method: 'POST',
+      path: '/threads/runs',
+      tag,
+      summary: 'Creates a thread and runs an assistant on it.',
+      body: CreateThreadAndRun,
+      answer: RunObject,
+      streams: true,
+    },
+    async ({ reply, project, body }) =>
+      begin(reply, await newThreadWithRun(context, project, body), body.stream === true),
+  )
+
+  route(
+    app,
+    {
+      id: 'createRun',
+      method: 'POST',
+      path: '/threads/{thread_id}/runs',
+      tag,
+      summary: 'Runs an assistant on a thread.',
+      query: RunStepInclude,
+      body: CreateRun,
+      answer: RunObject,
+      streams: true,
+    },
+    async ({ reply, project, params, body }) =>
+      begin(reply, await newRunOnThread(context, project, params.thread_id, body), body.stream === true),
+  )
 }
 
-function wrongStatus(run: RunRecord): ApiError {
-  return new ApiError(
-    'run_takes_no_outputs',
-    `Runs in status "${run.state.status}" do not accept tool outputs.`,
+function readRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { pool } = context.store
+
+  route(
+    app,
+    {
+      id: 'listRuns',
+      method: 'GET',
+      path: '/threads/{thread_id}/runs',
+      tag,
+      summary: 'Lists the runs of a thread.',
+      query: PageQuery,
+      answer: ListObject(RunObject),
+    },
+    async ({ project, params: { thread_id }, query }) => {
+      const { rows, hasMore } = await listRuns(pool, project, thread_id, query)
+      if (rows.length === 0 && !(await getThread(pool, project, thread_id)))
+        throw notFound('thread', thread_id)
+      return toList(rows.map(toRun), hasMore)
+    },
+  )
+
+  route(
+    app,
+    {
+      id: 'getRun',
+      method: 'GET',
+      path: onRun,
+      tag,
+      summary: 'Retrieves a run.',
+      answer: RunObject,
+    },
+    async ({ request, reply, project, params }) => {
+      const left = new AbortController()
+      reply.raw.on('close', () => left.abort())
+      const run = await waitForRun(context, runKey(project, params), holdMs(request.headers), left.signal)
+      if (!run) throw notFound('run', params.run_id)
+      return answerRun(reply, run)
+    },
+  )
+}
+
+function changeRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { pool } = context.store
+
+  route(
+    app,
+    {
+      id: 'modifyRun',
+      method: 'POST',
+      path: onRun,
+      tag,
+      summary: "Changes a run's metadata.",
+      body: ModifyMetadata,
+      answer: RunObject,
+    },
+    async ({ reply, project, params: { thread_id, run_id }, body: { metadata } }) => {
+      const run = await updateRunMetadata(pool, project, thread_id, run_id, (old) =>
+        mergeMetadata(old, metadata),
+      )
+      if (!run) throw notFound('run', run_id)
+      return answerRun(reply, run)
+    },
+  )
+
+  route(
+    app,
+    {
+      id: 'cancelRun',
+      method: 'POST',
+      path: `${onRun}/cancel`,
+      tag,
+      summary: 'Cancels a run that has not ended.',
+      answer: RunObject,
+    },
+    async ({ reply, project, params }) => answerRun(reply, await cancelRun(context, runKey(project, params))),
+  )
+
+  route(
+    app,
+    {
+      // The published schema writes this operationId with a typing error; it is ours to write rightly.
+      id: 'submitToolOutputsToRun',
+      method: 'POST',
+      path: `${onRun}/submit_tool_outputs`,
+      tag,
+      summary: 'Answers the tool calls that a run waits for.',
+      body: SubmitToolOutputs,
+      answer: RunObject,
+      streams: true,
+    },
+    async ({ reply, project, params, body }) => {
+      const key = runKey(project, params)
+      if (body.stream !== true) return answerRun(reply, await submitOutputs(context, key, body.tool_outputs))
+      await streamOutputs(context, reply, key, body.tool_outputs)
+      return undefined
+    },
   )
 }

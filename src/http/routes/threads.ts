@@ -1,58 +1,86 @@
 import type { FastifyInstance } from 'fastify'
 import { notFound } from '../../contract/errors.ts'
+import { Deleted, ThreadObject } from '../../contract/objects.ts'
 import { CreateThread, ModifyThread } from '../../contract/requests.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
 import { toThread } from '../../domain/to-wire.ts'
 import { deleteThread } from '../../store/delete-thread.ts'
 import { getThread, updateThread } from '../../store/threads.ts'
-import { projectOf, type HttpContext } from '../context.ts'
+import type { HttpContext } from '../context.ts'
 import { newMessage, newThread } from '../new-records.ts'
-import { pathId } from '../query.ts'
-import { validator } from '../validate.ts'
+import { route } from '../route.ts'
 
-const parseCreate = validator(CreateThread)
-const parseModify = validator(ModifyThread)
-
-interface OneThread {
-  Params: { thread_id: string }
-}
+const tag = 'Threads'
+const path = '/threads/{thread_id}'
 
 export function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
   const { pool } = store
-  const idOf = (params: OneThread['Params']) => pathId('thread', 'thread_id', params.thread_id)
 
-  app.post('/v1/threads', async (request) => {
-    const body = parseCreate(request.body)
-    const project = projectOf(request)
-    const now = store.clock.now()
-    const thread = newThread(project, now, body)
-    const messages = (body.messages ?? []).map((message) => newMessage(project, thread.id, now, message))
-    await store.write({ kind: 'create_thread', thread, messages })
-    return toThread(thread)
-  })
+  route(
+    app,
+    {
+      id: 'createThread',
+      method: 'POST',
+      path: '/threads',
+      tag,
+      summary: 'Creates a thread, with its first messages if any.',
+      body: CreateThread,
+      answer: ThreadObject,
+    },
+    async ({ project, body }) => {
+      const now = store.clock.now()
+      const thread = newThread(project, now, body)
+      const messages = (body.messages ?? []).map((message) => newMessage(project, thread.id, now, message))
+      await store.write({ kind: 'create_thread', thread, messages })
+      return toThread(thread)
+    },
+  )
 
-  app.get<OneThread>('/v1/threads/:thread_id', async (request) => {
-    const id = idOf(request.params)
-    const thread = await getThread(pool, projectOf(request), id)
-    if (!thread) throw notFound('thread', id)
-    return toThread(thread)
-  })
+  route(
+    app,
+    { id: 'getThread', method: 'GET', path, tag, summary: 'Retrieves a thread.', answer: ThreadObject },
+    async ({ project, params: { thread_id } }) => {
+      const thread = await getThread(pool, project, thread_id)
+      if (!thread) throw notFound('thread', thread_id)
+      return toThread(thread)
+    },
+  )
 
-  app.post<OneThread>('/v1/threads/:thread_id', async (request) => {
-    const id = idOf(request.params)
-    const body = parseModify(request.body)
-    const thread = await updateThread(pool, projectOf(request), id, (old) => ({
-      ...old,
-      metadata: mergeMetadata(old.metadata, body.metadata),
-      tool_resources: body.tool_resources === undefined ? old.tool_resources : body.tool_resources,
-    }))
-    if (!thread) throw notFound('thread', id)
-    return toThread(thread)
-  })
+  route(
+    app,
+    {
+      id: 'modifyThread',
+      method: 'POST',
+      path,
+      tag,
+      summary: "Changes a thread's metadata or tool resources.",
+      body: ModifyThread,
+      answer: ThreadObject,
+    },
+    async ({ project, params: { thread_id }, body }) => {
+      const thread = await updateThread(pool, project, thread_id, (old) => ({
+        ...old,
+        metadata: mergeMetadata(old.metadata, body.metadata),
+        tool_resources: body.tool_resources === undefined ? old.tool_resources : body.tool_resources,
+      }))
+      if (!thread) throw notFound('thread', thread_id)
+      return toThread(thread)
+    },
+  )
 
-  app.delete<OneThread>('/v1/threads/:thread_id', async (request) => {
-    const id = idOf(request.params)
-    if (!(await deleteThread(store, { project_id: projectOf(request), id }))) throw notFound('thread', id)
-    return { id, object: 'thread.deleted', deleted: true }
-  })
+  route(
+    app,
+    {
+      id: 'deleteThread',
+      method: 'DELETE',
+      path,
+      tag,
+      summary: 'Deletes a thread with all that is in it; a run that holds it ends as cancelled.',
+      answer: Deleted('thread.deleted'),
+    },
+    async ({ project, params: { thread_id: id } }) => {
+      if (!(await deleteThread(store, { project_id: project, id }))) throw notFound('thread', id)
+      return { id, object: 'thread.deleted' as const, deleted: true }
+    },
+  )
 }

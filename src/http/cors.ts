@@ -1,0 +1,33 @@
+import cors from '@fastify/cors'
+import type { FastifyInstance } from 'fastify'
+
+// Pages of other origins (wire.md §1 "CORS"): those on this machine may call, and those that the operator lists.
+
+const exposed = [
+  'x-request-id',
+  'x-assistants-dialect',
+  'x-tools-not-run',
+  'openai-poll-after-ms',
+  'openai-processing-ms',
+  'retry-after',
+  'retry-after-ms',
+]
+
+/** Whether a page of this origin may read our answers. */
+export function isAllowedOrigin(origin: string, listed: readonly string[]): boolean {
+  if (listed.includes(origin)) return true
+  if (!URL.canParse(origin)) return false
+  const { hostname, protocol } = new URL(origin)
+  if (protocol !== 'http:' && protocol !== 'https:') return false
+  return hostname === '[::1]' || /^(?:.+\.)?localhost$|^127(?:\.\d{1,3}){3}$/.test(hostname)
+}
+
+/** Answers preflights and names the origins that may read. Any header may be sent: SDKs add new ones. */
+export function registerCors(app: FastifyInstance, listed: readonly string[]): void {
+  app.register(cors, {
+    origin: (origin, answer) => answer(null, origin !== undefined && isAllowedOrigin(origin, listed)),
+    methods: ['GET', 'POST', 'DELETE'],
+    exposedHeaders: exposed,
+    maxAge: 600,
+  })
+}

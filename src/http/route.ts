@@ -1,0 +1,123 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { Static, TObject, TSchema } from 'typebox'
+import { ApiError, notFound } from '../contract/errors.ts'
+import { idPrefix, looksLikeId, type IdKind } from '../contract/ids.ts'
+import { projectOf } from './context.ts'
+import type { Dialect } from './dialect.ts'
+import { queryParser, type Query } from './query.ts'
+import { validator } from './validate.ts'
+
+// An operation is described once. The description validates its requests, types its handler and is what
+// /openapi.json tells of it.
+
+export interface Operation<
+  Path extends string = string,
+  Q extends TObject = TObject,
+  B extends TSchema = TSchema,
+  A extends TSchema = TSchema,
+> {
+  /** The operationId. */
+  id: string
+  method: 'GET' | 'POST' | 'DELETE'
+  /** Below /v1, with its parameters in braces. */
+  path: Path
+  /** The group that it belongs to. */
+  tag: string
+  /** One line on what it does. */
+  summary: string
+  dialect?: Dialect
+  query?: Q
+  body?: B
+  /** The body of the answer 200. */
+  answer: A
+  /** `stream: true` in the body asks for the run's events instead. */
+  streams?: boolean
+}
+
+type ParamsOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Record<Name, string> & ParamsOf<Rest>
+  : unknown
+
+/** A request whose parts have been checked. */
+export interface Call<Path extends string, Q extends TObject, B extends TSchema> {
+  request: FastifyRequest
+  reply: FastifyReply
+  /** The project that the request belongs to. */
+  project: string
+  params: ParamsOf<Path>
+  query: Static<Q>
+  body: Static<B>
+}
+
+/** Undefined when the reply was taken over, as a stream does. */
+type Answer<A extends TSchema> = Promise<Static<A> | undefined>
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    operation?: Operation
+  }
+}
+
+/** Registers an operation under /v1, in its dialect. */
+export function route<const Path extends string, Q extends TObject, B extends TSchema, A extends TSchema>(
+  app: FastifyInstance,
+  operation: Operation<Path, Q, B, A>,
+  handler: (call: Call<Path, Q, B>) => Answer<A>,
+): void {
+  const { method, path, dialect = 'openai' } = operation
+  const parseQuery = operation.query && queryParser(operation.query)
+  const parseBody = operation.body && validator(operation.body)
+  app.route({
+    method: method satisfies HTTPMethods,
+    url: `/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+    config: { operation: operation as unknown as Operation },
+    // What has no memgpt form is answered in v2, whoever asks.
+    ...(dialect === 'memgpt' ? { constraints: { dialect } } : {}),
+    handler: (request, reply) =>
+      handler({
+        request,
+        reply,
+        project: projectOf(request),
+        params: checkedParams(request.params as Record<string, string>, dialect) as ParamsOf<Path>,
+        query: (parseQuery ? parseQuery(request.query as Query) : {}) as Static<Q>,
+        body: (parseBody ? parseBody(request.body) : undefined) as Static<B>,
+      }),
+  })
+}
+
+/** The dialect in which a request is answered. */
+export function answerDialect(request: FastifyRequest): Dialect | undefined {
+  const { operation } = request.routeOptions.config
+  return operation && (operation.dialect ?? 'openai')
+}
+
+const kinds: Record<string, { kind: IdKind; noun: string }> = {
+  assistant_id: { kind: 'assistant', noun: 'assistant' },
+  thread_id: { kind: 'thread', noun: 'thread' },
+  message_id: { kind: 'message', noun: 'message' },
+  run_id: { kind: 'run', noun: 'run' },
+  step_id: { kind: 'step', noun: 'run step' },
+}
+
+function checkedParams(params: Record<string, string>, dialect: Dialect): Record<string, string> {
+  for (const [param, value] of Object.entries(params)) {
+    const known = kinds[param]
+    if (known) checkId(known.kind, param, value, dialect)
+  }
+  return params
+}
+
+/**
+ * Throws if `value` cannot be an id of this kind: in v2 the error of a malformed id (wire.md §9), in the memgpt
+ * dialect, where ids have no form, that of an unknown one.
+ */
+export function checkId(kind: IdKind, param: string, value: string, dialect: Dialect = 'openai'): void {
+  if (looksLikeId(kind, value)) return
+  const shown = value.slice(0, 200)
+  if (dialect === 'memgpt') throw notFound(kinds[param]?.noun ?? kind, shown)
+  throw new ApiError(
+    'malformed_id',
+    `Invalid '${param}': '${shown}'. Expected an ID that begins with '${idPrefix(kind)}'.`,
+    param,
+  )
+}

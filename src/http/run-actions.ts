@@ -1,0 +1,185 @@
+import type { FastifyReply } from 'fastify'
+import { ApiError, notFound } from '../contract/errors.ts'
+import type { StreamEvent } from '../contract/events.ts'
+import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
+import type { HostedToolName } from '../contract/tools.ts'
+import type { AssistantRecord, RunRecord } from '../domain/records.ts'
+import { toRun, toThread } from '../domain/to-wire.ts'
+import { getAssistant } from '../store/assistants.ts'
+import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
+import type { HttpContext } from './context.ts'
+import { hostedTools, refuseDemandedTools } from './hosted-tools.ts'
+import { newMessage, newRun, newThread } from './new-records.ts'
+import { checkId } from './route.ts'
+import { RunStream } from './run-stream.ts'
+import { answeredOutputs } from './tool-outputs.ts'
+
+// What clients do to runs, in either dialect.
+
+/** A run that is about to be created. */
+export interface PendingRun {
+  run: RunRecord
+  /** Events of the stream before the run's own. */
+  before: StreamEvent[]
+  /** Throws ApiError when the thread is gone or held by another run. */
+  commit: () => Promise<void>
+}
+
+/** Makes a run on a thread. Throws ApiError for what cannot be run. */
+export async function newRunOnThread(
+  context: HttpContext,
+  project_id: string,
+  thread: string,
+  body: CreateRun,
+): Promise<PendingRun> {
+  const { store, runTtl } = context
+  const assistant = await assistantFor(context, project_id, body.assistant_id)
+  const now = store.clock.now()
+  const run = newRun({ assistant, thread, now, ttl: runTtl, owner: ownerNow(context), body })
+  const bodies = body.additional_messages ?? []
+  await refuseDemandedTools(store.pool, run, bodies)
+  const messages = bodies.map((message) => newMessage(project_id, thread, now, message))
+  const commit = async () => {
+    const key = { id: thread, project_id }
+    const written = await store.write({ kind: 'create_run', thread: key, messages, run })
+    if (written.outcome === 'gone') throw notFound('thread', thread)
+    if (written.outcome === 'locked') {
+      const text = `Thread ${thread} already has an active run ${written.runId}.`
+      throw new ApiError('active_run_blocks_run', text)
+    }
+  }
+  return { run, before: [], commit }
+}
+
+/** Makes a thread with a run on it. Throws ApiError for what cannot be run. */
+export async function newThreadWithRun(
+  context: HttpContext,
+  project: string,
+  body: CreateThreadAndRun,
+): Promise<PendingRun> {
+  const { store, runTtl } = context
+  const assistant = await assistantFor(context, project, body.assistant_id)
+  const now = store.clock.now()
+  // Resources given beside the thread are the thread's too (wire.md §4 "POST /threads/runs").
+  const tool_resources = body.tool_resources ?? body.thread?.tool_resources
+  const thread = newThread(project, now, { ...body.thread, tool_resources })
+  const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, owner: ownerNow(context), body })
+  const bodies: CreateMessage[] = body.thread?.messages ?? []
+  await refuseDemandedTools(store.pool, run, bodies)
+  const messages = bodies.map((message) => newMessage(project, thread.id, now, message))
+  const commit = async () => {
+    await store.write({ kind: 'create_thread', thread, messages, run })
+  }
+  return { run, before: [{ event: 'thread.created', data: toThread(thread) }], commit }
+}
+
+async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {
+  checkId('assistant', 'assistant_id', id)
+  const assistant = await getAssistant(context.store.pool, project, id)
+  if (!assistant) throw notFound('assistant', id)
+  return assistant
+}
+
+/** The node that creates a run executes it if it has room; otherwise whoever claims it first does. */
+function ownerNow({ store }: HttpContext): string | null {
+  return store.hasRoom() ? store.node : null
+}
+
+/** Commits a run and announces it. */
+export async function commitRun(
+  context: HttpContext,
+  reply: FastifyReply,
+  pending: PendingRun,
+): Promise<RunRecord> {
+  tellNotRun(context, reply, pending.run)
+  await pending.commit()
+  context.store.signals.changed(pending.run)
+  return pending.run
+}
+
+/** Commits a run and turns the reply into the stream of its events. */
+export async function streamRun(
+  context: HttpContext,
+  reply: FastifyReply,
+  pending: PendingRun,
+): Promise<void> {
+  const { run, before, commit } = pending
+  tellNotRun(context, reply, run)
+  const stream = await streaming(context, run, commit)
+  const data = toRun(run)
+  for (const event of before) stream.push(event)
+  stream.push({ event: 'thread.run.created', data })
+  stream.push({ event: 'thread.run.queued', data })
+  stream.open(reply)
+  context.store.signals.changed(run)
+}
+
+/** A run goes on without the tools that this server does not run; whoever made it can know. */
+function tellNotRun({ log }: HttpContext, reply: FastifyReply, run: RunRecord): void {
+  const tools: HostedToolName[] = hostedTools(run)
+  if (tools.length === 0) return
+  reply.header('x-tools-not-run', tools.join(', '))
+  log.info('a run goes on without tools that this server does not run', {
+    run: run.id,
+    tools: tools.join(', '),
+  })
+}
+
+/** A stream that listens before `commit` and is forgotten if that fails. */
+async function streaming(
+  context: HttpContext,
+  key: RunKey,
+  commit: () => Promise<unknown>,
+): Promise<RunStream> {
+  const stream = new RunStream(context, key)
+  try {
+    await commit()
+    return stream
+  } catch (error) {
+    stream.close()
+    throw error
+  }
+}
+
+/** Cancels a run: at once if nobody works on it, else it becomes `cancelling`. Throws ApiError if it has ended. */
+export async function cancelRun({ store }: HttpContext, key: RunKey): Promise<RunRecord> {
+  const applied = await applyRunEvent(store, key, () => ({
+    event: { type: 'cancel', now: store.clock.now() },
+  }))
+  if (applied.kind === 'gone') throw notFound('run', key.id)
+  if (applied.kind !== 'applied') {
+    const text = `Cannot cancel run with status '${applied.run.state.status}'.`
+    throw new ApiError('run_not_cancellable', text)
+  }
+  return applied.run
+}
+
+/** Answers the tool calls that a run waits for. Throws ApiError unless the run asks for exactly these. */
+export async function submitOutputs(
+  context: HttpContext,
+  key: RunKey,
+  outputs: SubmitToolOutputs['tool_outputs'],
+): Promise<RunRecord> {
+  const { store, runTtl } = context
+  const applied = await applyRunEvent(store, key, (run, open) => {
+    const now = store.clock.now()
+    const deadline = now + runTtl
+    const steps = answeredOutputs(run, open.steps, outputs, now, deadline)
+    return { event: { type: 'submit_outputs', owner: ownerNow(context), now, deadline }, steps }
+  })
+  if (applied.kind === 'gone') throw notFound('run', key.id)
+  if (applied.kind === 'applied') return applied.run
+  const text = `Runs in status "${applied.run.state.status}" do not accept tool outputs.`
+  throw new ApiError('run_takes_no_outputs', text)
+}
+
+/** Answers the tool calls and turns the reply into the stream of what follows. */
+export async function streamOutputs(
+  context: HttpContext,
+  reply: FastifyReply,
+  key: RunKey,
+  outputs: SubmitToolOutputs['tool_outputs'],
+): Promise<void> {
+  const stream = await streaming(context, key, () => submitOutputs(context, key, outputs))
+  stream.open(reply)
+}
