@@ -27,6 +27,44 @@ create table assistants (
 );
 CREATE UNIQUE INDEX assistants_by_seq ON public.assistants USING btree (project_id, seq);
 
+create table file_chunks (
+  file_id text not null,
+  n integer not null,
+  project_id text not null,
+  content bytea not null,
+  constraint file_chunks_pkey PRIMARY KEY (file_id, n)
+);
+
+create table file_garbage (
+  id text not null,
+  project_id text not null,
+  constraint file_garbage_pkey PRIMARY KEY (id)
+);
+
+create table file_uploads (
+  id text not null,
+  project_id text not null,
+  touched_at double precision not null,
+  constraint file_uploads_pkey PRIMARY KEY (id)
+);
+CREATE INDEX file_uploads_by_touch ON public.file_uploads USING btree (touched_at);
+
+create table files (
+  id text not null,
+  project_id text not null,
+  seq bigint not null generated always as identity,
+  created_at bigint not null,
+  expires_at bigint,
+  filename text not null,
+  purpose text not null,
+  bytes bigint not null,
+  constraint files_pkey PRIMARY KEY (id),
+  constraint files_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+CREATE INDEX files_by_purpose ON public.files USING btree (project_id, purpose, seq);
+CREATE UNIQUE INDEX files_by_seq ON public.files USING btree (project_id, seq);
+CREATE INDEX files_expiring ON public.files USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
 create table messages (
   thread_id text not null,
   id text not null,
@@ -107,6 +145,7 @@ create table runs (
   total_tokens bigint not null,
   turns integer not null,
   attempts integer not null,
+  stamp bigint,
   constraint runs_pkey PRIMARY KEY (thread_id, id),
   constraint runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text, 'cancelled'::text, 'failed'::text, 'completed'::text, 'incomplete'::text, 'expired'::text])))
 );

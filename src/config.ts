@@ -19,10 +19,14 @@ export interface Config {
   logLevel: LogLevel
   /** The dialect of all requests, or auto: each shows its own. */
   dialect: 'auto' | 'openai' | 'memgpt'
+  /** What to do with keys of a body that the operation does not know. */
+  unknownKeys: 'refuse' | 'ignore'
   /** Origins of web pages that may call, besides those on this machine. */
   allowedOrigins: string[]
   /** Seconds after which a run expires. */
   runTtl: number
+  /** Bytes of the largest file that may be uploaded. */
+  maxFileBytes: number
   /** Runs executed at a time by this process. */
   capacity: number
 }
@@ -32,6 +36,7 @@ export class ConfigError extends Error {}
 
 const openAiUrl = 'https://api.openai.com/v1'
 const dialects = ['auto', 'openai', 'memgpt'] as const
+const unknownKeys = ['refuse', 'ignore'] as const
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 /** Reads the settings from `env`. Throws ConfigError for the first that cannot be used. */
@@ -51,8 +56,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     windows: parsed(() => parseWindows(get('MODEL_WINDOWS') ?? '')),
     logLevel: oneOf('LOG_LEVEL', get('LOG_LEVEL') ?? 'info', logLevels),
     dialect: oneOf('ASSISTANTS_DIALECT', get('ASSISTANTS_DIALECT') ?? 'auto', dialects),
+    unknownKeys: oneOf('UNKNOWN_PARAMETERS', get('UNKNOWN_PARAMETERS') ?? 'refuse', unknownKeys),
     allowedOrigins: origins(get('ALLOWED_ORIGINS') ?? ''),
     runTtl: integer('RUN_EXPIRES_AFTER', get('RUN_EXPIRES_AFTER'), 600, 1, 31_536_000),
+    maxFileBytes: integer('MAX_FILE_BYTES', get('MAX_FILE_BYTES'), 512 * 1024 * 1024, 1, 1024 ** 4),
     capacity: integer('MAX_CONCURRENT_RUNS', get('MAX_CONCURRENT_RUNS'), 10_000, 1, 1_000_000),
   }
 }

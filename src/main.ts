@@ -44,6 +44,9 @@ function banner(app: App): string {
   return lines.join('\n') + '\n'
 }
 
+/** Milliseconds after which a stop that hangs is cut short. */
+const stopWithinMs = 14_000
+
 function stopOnSignals(app: App): void {
   let stoppingSince: number | null = null
   const onSignal = (signal: NodeJS.Signals) => {
@@ -56,6 +59,12 @@ function stopOnSignals(app: App): void {
     process.stdout.write(
       `\n  ${signal}: stopping. Runs get a few seconds to end, the rest is carried on by the next start. A second signal stops at once.\n`,
     )
+    // Whatever hangs, for instance a database that no longer answers, does not keep the process.
+    setTimeout(() => {
+      process.stderr.write('threadmill: stopping took too long; what was acknowledged is in the database.\n')
+      app.abort()
+      process.exit(1)
+    }, stopWithinMs).unref()
     app.stop().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { test } from 'node:test'
+import { toFile } from 'openai'
 import pg from 'pg'
 import { createLog } from '../src/log.ts'
+import { committedWrites } from '../src/store/committed-writes.ts'
+import { abandonUpload, purgeFiles } from '../src/store/file-uploads.ts'
+import { missingFiles } from '../src/store/files.ts'
 import { createPool } from '../src/store/pool.ts'
 import { hang, text, toolCalls } from './support/mock-model.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
@@ -13,10 +17,14 @@ import { readyToRun, startServer, tool } from './support/server.ts'
 /** Names by their statements; without a name ''. */
 const caught = new Map<string, string>()
 let catching = false
-const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps']
+const ofFiles = ['files', 'file_uploads', 'file_garbage', 'file_chunks']
+const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps', ...ofFiles]
 const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
 /** Indexes that hold only the few rows that a sweep looks for: reading them whole is what they are for. */
-const small = new Set(['threads_deleted', 'runs_unowned', 'runs_by_owner', 'runs_by_deadline'])
+const small = new Set([
+  ...['threads_deleted', 'runs_unowned', 'runs_by_owner', 'runs_by_deadline'],
+  'file_garbage_pkey',
+])
 
 const genuine = Object.getOwnPropertyDescriptor(pg.Client.prototype, 'query')?.value as (
   ...args: unknown[]
@@ -52,6 +60,7 @@ async function exerciseAll(): Promise<void> {
   await threads.runs.update(run.id, { thread_id: thread, metadata: { a: 'b' } })
   const [message] = (await threads.messages.list(thread)).data
   assert.ok(message)
+  await committedWrites(server.app.store.pool, [])
   await threads.messages.retrieve(message.id, { thread_id: thread })
   await threads.messages.update(message.id, { thread_id: thread, metadata: { a: 'b' } })
   const ofRun = { thread_id: thread, run_id: run.id }
@@ -65,12 +74,32 @@ async function exerciseAll(): Promise<void> {
     await threads.runs.list(thread, { order, after: run.id })
     await threads.runs.steps.list(run.id, { ...ofRun, order, after: last?.id ?? '' })
   }
+  await exerciseFiles()
   mock.reset()
   mock.next(hang())
   await threads.runs.create(thread, { assistant_id: assistant })
   await mock.received(0)
   await threads.delete(thread)
   await server.app.engine.sweep()
+}
+
+async function exerciseFiles(): Promise<void> {
+  const { pool } = server.app.store
+  const upload = async () => {
+    const file = await toFile(Buffer.from('x'), 'x.txt')
+    return (await client.files.create({ file, purpose: 'assistants' })).id
+  }
+  const [first, second] = [await upload(), await upload()]
+  await client.files.retrieve(first)
+  await client.files.content(first)
+  for (const order of ['asc', 'desc'] as const) {
+    await client.files.list({ order, after: first })
+    await client.files.list({ order, after: first, purpose: 'assistants' })
+  }
+  await missingFiles(pool, 'default', [first])
+  await client.files.delete(second)
+  await abandonUpload(pool, 'default', second)
+  await purgeFiles(pool, 1, 1)
 }
 
 /** Names of the statements in the store's sources. */
@@ -127,7 +156,7 @@ function fault(node: Plan): string | null {
 async function faults(): Promise<string[]> {
   const pool = createPool(
     { connectionString: server.db.url },
-    { max: 1, name: 'plans', log: createLog('silent') },
+    { max: 1, name: 'plans', log: createLog('silent'), bounds: { statement: 10_000, lock: 1_000 } },
   )
   const found: string[] = []
   try {
@@ -197,6 +226,12 @@ test('on full tables that were never analysed no statement reads a whole table o
     .sql(`insert into run_steps (thread_id, id, project_id, run_id, assistant_id, seq, turn, status, details,
     created_at, expires_at) select 'thread_' || i % 1000, 'step_' || i, 'default', 'run_' || i, 'asst_1', 0, 0, 'completed',
     '{}', 0, 0 from generate_series(1, ${n}) i`)
+  await server.db.sql(`insert into files (id, project_id, created_at, expires_at, filename, purpose, bytes)
+    select 'file-' || i, 'default', 0, case when i % 10 = 0 then i end, 'x', 'assistants', 1 from generate_series(1, ${n}) i`)
+  await server.db.sql(`insert into file_chunks (file_id, n, project_id, content)
+    select 'file-' || i % 1000, i, 'default', '' from generate_series(1, ${n}) i`)
+  await server.db.sql(`insert into file_uploads (id, project_id, touched_at)
+    select 'file-u' || i, 'default', threadmill_now() from generate_series(1, ${n}) i`)
   const analysed = await server.db.sql(
     `select relname from pg_stat_user_tables
     where relname = any($1) and (last_analyze is not null or last_autoanalyze is not null)`,

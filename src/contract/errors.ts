@@ -46,9 +46,15 @@ export const errorKinds = {
   malformed_json: invalid(null),
   unsupported_content_type: invalid(null, 415),
   body_too_large: invalid(null, 413),
+  malformed_form: invalid(null),
+  file_too_large: invalid(null, 413),
+  malformed_request: invalid(null),
+  headers_too_large: invalid(null, 431),
+  request_timeout: invalid(null, 408),
   unknown_url: invalid('unknown_url', 404),
   model_unreachable: { status: 502, type: 'server_error', code: null },
   not_ready: { status: 503, type: 'server_error', code: null },
+  outcome_unknown: { status: 503, type: 'server_error', code: null },
   internal: { status: 500, type: 'server_error', code: null },
 } as const satisfies Record<string, ErrorKind>
 
@@ -85,4 +91,15 @@ export function errorEvent(error: ApiError): { event: 'error'; data: ErrorBody &
 /** 404 for an id that this project does not hold. `noun` is the word of the message: thread, run, message, ... */
 export function notFound(noun: string, id: string): ApiError {
   return new ApiError('not_found', `No ${noun} found with id '${id}'.`)
+}
+
+/** 404 for a file that this project does not hold. */
+export function fileNotFound(id: string): ApiError {
+  return new ApiError('not_found', `No such File object: ${id}`, 'id')
+}
+
+/** 404 for a method and a URL that nothing answers to; of the URL the path alone is told. */
+export function unknownUrl(method: string, url: string): ApiError {
+  const [path] = url.split('?')
+  return new ApiError('unknown_url', `Unknown request URL: ${method} ${path}.`)
 }

@@ -10,6 +10,7 @@ const prefixes = {
   run: 'run',
   step: 'step',
   call: 'call',
+  file: 'file',
 } as const
 
 export type IdKind = keyof typeof prefixes
@@ -38,9 +39,10 @@ function randomPart(count: number): string {
   return out
 }
 
-/** A new id: the field's prefix, an underscore and 24 characters of base62 (wire.md §2). */
+/** A new id: the field's prefix, an underscore (of files a hyphen) and 24 characters of base62 (wire.md §2). */
 export function newId(kind: IdKind): string {
-  return `${prefixes[kind]}_${timePart(Date.now())}${randomPart(24 - timeChars)}`
+  const joint = kind === 'file' ? '-' : '_'
+  return `${prefixes[kind]}${joint}${timePart(Date.now())}${randomPart(24 - timeChars)}`
 }
 
 /** A request id: `req_` and 32 hexadecimal digits (wire.md §2). */

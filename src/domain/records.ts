@@ -1,6 +1,19 @@
-import type { Attachment, IncompleteReason, MessageContent, StepDetails, StepStatus } from '../contract/objects.ts'
+import type { FilePurpose } from '../contract/file-object.ts'
+import type {
+  Attachment,
+  IncompleteReason,
+  MessageContent,
+  StepDetails,
+  StepStatus,
+} from '../contract/objects.ts'
 import type { Metadata } from '../contract/schema.ts'
-import type { ResponseFormat, Tool, ToolChoice, ToolResources, TruncationStrategy } from '../contract/tools.ts'
+import type {
+  NewToolResources,
+  ResponseFormat,
+  Tool,
+  ToolChoice,
+  TruncationStrategy,
+} from '../contract/tools.ts'
 import type { RunState } from './run.ts'
 import type { Usage } from './usage.ts'
 
@@ -16,7 +29,7 @@ export interface AssistantRecord {
   model: string
   instructions: string | null
   tools: Tool[]
-  tool_resources: ToolResources | null
+  tool_resources: NewToolResources | null
   metadata: Metadata
   /** null = not set by the client, so not sent to the model. The wire shows 1. */
   temperature: number | null
@@ -29,7 +42,7 @@ export interface ThreadRecord {
   id: string
   project_id: string
   created_at: number
-  tool_resources: ToolResources | null
+  tool_resources: NewToolResources | null
   metadata: Metadata
 }
 
@@ -95,6 +108,19 @@ export interface StepRecord {
   created_at: number
   ended_at: number | null
   expires_at: number
+}
+
+/** A file that is whole. Its content is kept apart (src/store/file-chunks.ts). */
+export interface FileRecord {
+  id: string
+  project_id: string
+  created_at: number
+  /** From then on it is gone; null = it stays. */
+  expires_at: number | null
+  filename: string
+  purpose: FilePurpose
+  /** Size of the content. */
+  bytes: number
 }
 
 /** What a run is in the middle of: the rows that must be closed when it ends. */

@@ -1,6 +1,21 @@
 import { isTerminal } from '../contract/events.ts'
-import type { AssistantObject, MessageObject, RunObject, RunStepObject, ThreadObject } from '../contract/objects.ts'
-import type { AssistantRecord, MessageRecord, RunRecord, StepRecord, ThreadRecord } from './records.ts'
+import type { FileObject } from '../contract/file-object.ts'
+import type {
+  AssistantObject,
+  MessageObject,
+  RunObject,
+  RunStepObject,
+  ThreadObject,
+} from '../contract/objects.ts'
+import type { NewToolResources, ToolResources } from '../contract/tools.ts'
+import type {
+  AssistantRecord,
+  FileRecord,
+  MessageRecord,
+  RunRecord,
+  StepRecord,
+  ThreadRecord,
+} from './records.ts'
 
 // Records as the v2 dialect shows them (wire.md §4-§6).
 
@@ -14,7 +29,7 @@ export function toAssistant(a: AssistantRecord): AssistantObject {
     model: a.model,
     instructions: a.instructions,
     tools: a.tools,
-    tool_resources: a.tool_resources ?? {},
+    tool_resources: toResources(a.tool_resources),
     metadata: a.metadata,
     temperature: a.temperature ?? 1,
     top_p: a.top_p ?? 1,
@@ -23,12 +38,21 @@ export function toAssistant(a: AssistantRecord): AssistantObject {
   }
 }
 
+/** Lists that were left out are shown empty. A store that was asked for and is not there yet is not shown. */
+function toResources(resources: NewToolResources | null): ToolResources {
+  const { code_interpreter: code, file_search: search } = resources ?? {}
+  return {
+    ...(code && { code_interpreter: { file_ids: code.file_ids ?? [] } }),
+    ...(search && { file_search: { vector_store_ids: search.vector_store_ids ?? [] } }),
+  }
+}
+
 export function toThread(t: ThreadRecord): ThreadObject {
   return {
     id: t.id,
     object: 'thread',
     created_at: t.created_at,
-    tool_resources: t.tool_resources ?? {},
+    tool_resources: toResources(t.tool_resources),
     metadata: t.metadata,
   }
 }
@@ -109,5 +133,19 @@ export function toStep(step: StepRecord): RunStepObject {
     metadata: {},
     usage: step.status === 'in_progress' ? null : step.usage,
     expires_at: step.expires_at,
+  }
+}
+
+/** A file is shown only when it is whole, and nothing more is done to it. */
+export function toFile(file: FileRecord): FileObject {
+  return {
+    id: file.id,
+    object: 'file',
+    bytes: file.bytes,
+    created_at: file.created_at,
+    ...(file.expires_at === null ? {} : { expires_at: file.expires_at }),
+    filename: file.filename,
+    purpose: file.purpose,
+    status: 'processed',
   }
 }

@@ -3,6 +3,7 @@ import type { ModelObject } from '../contract/objects.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { DialectSetting } from './dialect.ts'
+import type { UnknownKeys } from './unknown-keys.ts'
 
 /** What the routes work with. */
 export interface HttpContext {
@@ -12,8 +13,12 @@ export interface HttpContext {
   dialect: DialectSetting
   /** Origins of pages that may call, besides those on this machine. */
   allowedOrigins: readonly string[]
+  /** What to do with keys of a body that the operation does not know. */
+  unknownKeys: UnknownKeys
   /** Seconds after which a run expires, counted from its creation and again from each submit. */
   runTtl: number
+  /** Bytes of the largest file that may be uploaded. */
+  maxFileBytes: number
   /** What the model backend offers; rejects when it does not answer. */
   listModels: (signal: AbortSignal) => Promise<ModelObject[]>
   /** Aborted when the server begins to stop: polls that wait are answered. */

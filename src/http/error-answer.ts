@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ApiError } from '../contract/errors.ts'
 import { toMemgptError } from '../contract/memgpt-errors.ts'
 import { reasonOf } from '../log.ts'
+import { UnknownOutcome } from '../store/group-commit.ts'
 import { bodyLimit } from './body.ts'
 import type { HttpContext } from './context.ts'
 import type { Dialect } from './dialect.ts'
@@ -16,27 +17,32 @@ export function answerError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const answer = toApiError(error)
+  const answer = toApiError(error, request.method !== 'GET')
   if (answer.status >= 500) {
     const route = request.routeOptions.url ?? 'unknown'
     context.log.error('a request failed', { request: request.id, route, reason: reasonOf(error) })
   }
   if (answer.key === 'not_ready') reply.header('retry-after', '1')
+  // SDKs repeat a 503 by themselves, and what may have been done must not be done twice (wire.md §1).
+  if (answer.key === 'outcome_unknown') reply.header('x-should-retry', 'false')
   if (dialect === 'openai') return reply.code(answer.status).send(answer.body())
   const place = request.method === 'GET' ? 'query' : 'body'
   const { status, body } = toMemgptError(answer, place, place === 'query' ? request.query : request.body)
   return reply.code(status).send(body)
 }
 
-/** Errors of Postgres that mean "not now": connection lost or refused, too many connections, shutting down, timed out. */
-const transient =
-  /^(08...|53...|57P0.|57014|55P03|40P01|ECONN.*|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)$/
-const lost =
-  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/
+/** Errors that mean "not now", and that nothing was done: no connection, no room, someone holds the row. */
+const notDone = /^(53...|57P03|57014|55P03|40P01|40001|ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)$/
+const notDoneText = /timeout exceeded when trying to connect/
+/** The connection broke, and with it perhaps an answer. */
+const broken = /^(08...|57P0.|ECONN.*|EPIPE|ETIMEDOUT)$/
+const brokenText =
+  /Connection terminated|Query read timeout|Client has encountered a connection error|there is no connection/
 
-/** The registry's error for anything that a request may fail with. */
-export function toApiError(error: unknown): ApiError {
+/** The registry's error for anything that a request may fail with; `writes` says that it was to change something. */
+function toApiError(error: unknown, writes: boolean): ApiError {
   if (error instanceof ApiError) return error
+  if (error instanceof UnknownOutcome) return outcomeUnknown()
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new ApiError('body_too_large', `The request body is larger than the limit of ${bodyLimit} bytes.`)
@@ -50,8 +56,18 @@ export function toApiError(error: unknown): ApiError {
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new ApiError('malformed_json', 'The request could not be read.')
   }
-  if (lost.test(reasonOf(error)) || (typeof code === 'string' && transient.test(code))) {
+  const matches = (codes: RegExp, texts: RegExp) =>
+    (typeof code === 'string' && codes.test(code)) || texts.test(reasonOf(error))
+  if (matches(notDone, notDoneText) || (!writes && matches(broken, brokenText))) {
     return new ApiError('not_ready', 'The database does not answer at the moment. Try again shortly.')
   }
+  if (matches(broken, brokenText)) return outcomeUnknown()
   return new ApiError('internal', 'The server had an error while processing your request.')
+}
+
+function outcomeUnknown(): ApiError {
+  return new ApiError(
+    'outcome_unknown',
+    'The database went away while it saved this. Look whether it was done before you try again.',
+  )
 }

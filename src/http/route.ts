@@ -5,7 +5,8 @@ import { idPrefix, looksLikeId, type IdKind } from '../contract/ids.ts'
 import { projectOf } from './context.ts'
 import type { Dialect } from './dialect.ts'
 import { queryParser, type Query } from './query.ts'
-import { validator } from './validate.ts'
+import { dropUnknownKeys, type UnknownKeys } from './unknown-keys.ts'
+import { validator, type Schema } from './validate.ts'
 
 // An operation is described once. The description validates its requests, types its handler and is what
 // /openapi.json tells of it.
@@ -28,6 +29,8 @@ export interface Operation<
   dialect?: Dialect
   query?: Q
   body?: B
+  /** What is sent as multipart/form-data instead of a body; the handler reads it part by part. */
+  form?: TObject
   /** The body of the answer 200. */
   answer: A
   /** `stream: true` in the body asks for the run's events instead. */
@@ -56,6 +59,9 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     operation?: Operation
   }
+  interface FastifyInstance {
+    unknownKeys: UnknownKeys
+  }
 }
 
 /** Registers an operation under /v1, in its dialect. */
@@ -66,7 +72,7 @@ export function route<const Path extends string, Q extends TObject, B extends TS
 ): void {
   const { method, path, dialect = 'openai' } = operation
   const parseQuery = operation.query && queryParser(operation.query)
-  const parseBody = operation.body && validator(operation.body)
+  const parseBody = operation.body && bodyParser(operation.body, app.unknownKeys)
   app.route({
     method: method satisfies HTTPMethods,
     url: `/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
@@ -83,6 +89,15 @@ export function route<const Path extends string, Q extends TObject, B extends TS
         body: (parseBody ? parseBody(request.body) : undefined) as Static<B>,
       }),
   })
+}
+
+function bodyParser<B extends TSchema>(schema: B, unknownKeys: UnknownKeys): (body: unknown) => Static<B> {
+  const parse = validator(schema)
+  if (unknownKeys === 'refuse') return parse
+  return (body) => {
+    dropUnknownKeys(schema as Schema, body)
+    return parse(body)
+  }
 }
 
 /** The dialect in which a request is answered. */

@@ -1,32 +1,77 @@
 import pg from 'pg'
+import { NotSent } from './pool.ts'
 import type { ThreadWrite, WriteOutcome } from './thread-write.ts'
 
 // Concurrent writes share one statement and one fsync: while a flush is under way, what arrives waits and goes
 // out together in the next. One lane: two would make smaller batches for more work in Postgres.
+//
+// A flush fails in one of three ways (docs/decisions/0009): it was never sent, Postgres rolled it back, or the
+// connection broke in between and nobody knows. Each write of an unknown flush is looked up under its own id, and
+// what is not there is sent again.
 
 /** Writes of one batch. The statement's joins grow with the square of it. */
 const maxBatch = 64
 
+/** Milliseconds. */
+const limits = {
+  /** How long a write waits for a database that cannot be reached; nothing of it was written then. */
+  unsent: 5_000,
+  /** How long a write is tried that others' locks or deadlocks keep from being done. */
+  contended: 10_000,
+  /** How long the fate of a flush is looked for. */
+  unknown: 8_000,
+  firstPause: 20,
+  longestPause: 500,
+}
+
+/** The connection broke during a commit, and Postgres could not be asked what became of it. */
+export class UnknownOutcome extends Error {}
+
+export interface Lane {
+  /** Writes a batch in one transaction and answers an outcome for each, in order. */
+  commit: (batch: ThreadWrite[]) => Promise<WriteOutcome[]>
+  /** Which of these writes are in the store, by their own ids. */
+  committed: (batch: ThreadWrite[]) => Promise<boolean[]>
+  /** Milliseconds of a clock that never steps back. */
+  monotonic?: () => number
+  pause?: (ms: number) => Promise<void>
+}
+
 interface Waiting {
   write: ThreadWrite
+  since: number
+  tries: number
+  /** Not to be tried before this: someone holds its row. */
+  notBefore: number
+  /** It was sent before, in a flush whose outcome was unknown: it may be in the store already. */
+  replayed: boolean
   resolve(outcome: WriteOutcome): void
   reject(error: unknown): void
 }
 
+const ok: WriteOutcome = { outcome: 'ok' }
+
 export class GroupCommit {
   #waiting: Waiting[] = []
   #flushing: Promise<void> | null = null
-  readonly #commit: (batch: ThreadWrite[]) => Promise<WriteOutcome[]>
+  readonly #lane: Lane
+  readonly #now: () => number
+  readonly #pause: (ms: number) => Promise<void>
 
-  /** `commit` writes a batch in one transaction and answers an outcome for each write, in order. */
-  constructor(commit: (batch: ThreadWrite[]) => Promise<WriteOutcome[]>) {
-    this.#commit = commit
+  constructor(lane: Lane) {
+    this.#lane = lane
+    this.#now = lane.monotonic ?? (() => performance.now())
+    this.#pause = lane.pause ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)))
   }
 
-  /** Resolves when the write is durable or was refused by its guard; rejects when it could not be written. */
+  /**
+   * Resolves when the write is durable or was refused by its guard. Rejects when it was not written, and with
+   * UnknownOutcome when nobody can tell.
+   */
   submit(write: ThreadWrite): Promise<WriteOutcome> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ write, resolve, reject })
+      const since = this.#now()
+      this.#waiting.push({ write, since, tries: 0, notBefore: 0, replayed: false, resolve, reject })
       this.#flushing ??= this.#flush()
     })
   }
@@ -39,7 +84,11 @@ export class GroupCommit {
   async #flush(): Promise<void> {
     // Let the callers of this tick join the first batch.
     await Promise.resolve()
-    while (this.#waiting.length > 0) await this.#flushBatch(this.#take())
+    while (this.#waiting.length > 0) {
+      const batch = this.#take()
+      if (batch.length > 0) await this.#flushBatch(batch)
+      else await this.#pause(limits.firstPause)
+    }
     // In the same breath as the look above: a write that comes in later must find that nobody flushes.
     this.#flushing = null
   }
@@ -49,10 +98,11 @@ export class GroupCommit {
     const threads = new Set<string>()
     const batch: Waiting[] = []
     const left: Waiting[] = []
+    const now = this.#now()
     for (const waiting of this.#waiting) {
       const thread = waiting.write.thread.id
-      if (batch.length < maxBatch && !threads.has(thread)) batch.push(waiting)
-      else left.push(waiting)
+      const due = batch.length < maxBatch && waiting.notBefore <= now && !threads.has(thread)
+      ;(due ? batch : left).push(waiting)
       threads.add(thread)
     }
     this.#waiting = left
@@ -61,17 +111,81 @@ export class GroupCommit {
 
   async #flushBatch(batch: Waiting[]): Promise<void> {
     try {
-      const outcomes = await this.#commit(batch.map((waiting) => waiting.write))
-      batch.forEach((waiting, i) => waiting.resolve(outcomes[i] as WriteOutcome))
+      const outcomes = await this.#lane.commit(batch.map((waiting) => waiting.write))
+      const doubtful = batch.filter((waiting, i) => !this.#settle(waiting, outcomes[i] as WriteOutcome))
+      if (doubtful.length > 0) await this.#lookUp(doubtful, 'answered')
     } catch (error) {
-      // One bad row must not fail its neighbours. Only an error that Postgres itself reported says that the
-      // batch was rolled back; after a broken connection nobody knows, and a second try could write twice.
-      const rolledBack = error instanceof pg.DatabaseError
-      if (batch.length === 1 || !rolledBack) {
-        for (const waiting of batch) waiting.reject(error)
-        return
-      }
-      for (const waiting of batch) await this.#flushBatch([waiting])
+      if (error instanceof NotSent) return this.#waitForConnection(batch, error)
+      if (!wasRolledBack(error)) return this.#lookUp(batch, 'lost', error)
+      // One bad row must not fail its neighbours.
+      if (batch.length > 1) for (const waiting of batch) await this.#flushBatch([waiting])
+      else if (batch[0]) await this.#afterRollback(batch[0], error)
     }
   }
+
+  /** Hands an outcome on; false if the write was sent twice and its guard may have met its own first time. */
+  #settle(waiting: Waiting, outcome: WriteOutcome): boolean {
+    if (waiting.replayed && outcome.outcome !== 'ok') return false
+    waiting.resolve(outcome)
+    return true
+  }
+
+  async #afterRollback(waiting: Waiting, error: unknown): Promise<void> {
+    const code = error instanceof pg.DatabaseError ? error.code : undefined
+    // Its own row of the first time is in the way.
+    if (waiting.replayed && code === uniqueViolation) return this.#lookUp([waiting], 'answered', error)
+    const late = this.#now() - waiting.since > limits.contended
+    if (late || code === undefined || !contention.has(code)) return waiting.reject(error)
+    this.#postpone([waiting])
+  }
+
+  async #waitForConnection(batch: Waiting[], error: NotSent): Promise<void> {
+    const expired = (waiting: Waiting) => this.#now() - waiting.since > limits.unsent
+    for (const waiting of batch.filter(expired)) waiting.reject(error.cause ?? error)
+    this.#postpone(batch.filter((waiting) => !expired(waiting)))
+  }
+
+  /** Puts writes back in front of the queue, to be tried again after a pause that grows. */
+  #postpone(batch: Waiting[]): void {
+    for (const waiting of batch) {
+      waiting.notBefore =
+        this.#now() + Math.min(limits.longestPause, limits.firstPause * 2 ** Math.min(waiting.tries, 10))
+      waiting.tries += 1
+    }
+    this.#waiting.unshift(...batch)
+  }
+
+  /**
+   * Asks the store what became of writes, and sends again what is not there. 'answered': Postgres refused what was
+   * sent for the second time; if the first time left nothing behind, its next refusal is final.
+   */
+  async #lookUp(batch: Waiting[], second: 'lost' | 'answered', cause?: unknown): Promise<void> {
+    const since = this.#now()
+    for (;;) {
+      try {
+        const done = await this.#lane.committed(batch.map((waiting) => waiting.write))
+        batch.forEach((waiting, i) => done[i] && waiting.resolve(ok))
+        const missing = batch.filter((_, i) => !done[i])
+        for (const waiting of missing) waiting.replayed = second === 'lost'
+        return this.#postpone(missing)
+      } catch (error) {
+        if (this.#now() - since > limits.unknown) {
+          const failure = new UnknownOutcome('the outcome of a commit is unknown', { cause: cause ?? error })
+          for (const waiting of batch) waiting.reject(failure)
+          return
+        }
+        await this.#pause(limits.longestPause)
+      }
+    }
+  }
+}
+
+const uniqueViolation = '23505'
+
+/** Deadlock, serialization failure, lock time-out, statement time-out: nothing is wrong with the write itself. */
+const contention: ReadonlySet<string> = new Set(['40P01', '40001', '55P03', '57014'])
+
+/** Whether Postgres itself said that it did nothing. What ends its session may come between a commit and its answer. */
+function wasRolledBack(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
 }

@@ -19,36 +19,51 @@ const types: pg.CustomTypesConfig = {
 /**
  * Session settings of every connection. The planner switches make plans independent of statistics: a fresh
  * install has never been analysed, and a plan chosen on empty tables must still be right on full ones
- * (docs/decisions/0002-plans-without-statistics.md). Time-outs are in milliseconds.
+ * (docs/decisions/0002-plans-without-statistics.md).
  */
 const session = [
   'set enable_seqscan = off',
   'set enable_mergejoin = off',
   'set enable_hashjoin = off',
   'set plan_cache_mode = force_generic_plan',
-  'set statement_timeout = 30000',
-  'set lock_timeout = 10000',
-  'set idle_in_transaction_session_timeout = 30000',
 ].join('; ')
 
 // pg waits for what this returns, although its type says void.
 const prepareSession = (client: pg.ClientBase): unknown => client.query(session)
 
+/** What the waiting of one pool's statements is bounded by, in milliseconds. */
+export interface Bounds {
+  statement: number
+  lock: number
+}
+
+/** How much longer than Postgres itself this side waits for an answer: the connection may be dead without a word. */
+const deadAfter = 1_000
+
 /** A pool whose connections carry the session settings. Idle connections that break are logged and replaced. */
 export function createPool(
   connection: Connection,
-  options: { max: number; name: string; log: Log },
+  options: { max: number; name: string; log: Log; bounds: Bounds },
 ): pg.Pool {
+  const { bounds } = options
   const pool = new pg.Pool({
     ...connection,
     max: options.max,
     types,
     application_name: `threadmill ${options.name}`,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: Math.min(10_000, bounds.statement),
+    statement_timeout: bounds.statement,
+    lock_timeout: bounds.lock,
+    idle_in_transaction_session_timeout: 30_000,
+    query_timeout: bounds.statement + deadAfter,
     idleTimeoutMillis: 0,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     onConnect: prepareSession,
   })
+  // A connection that breaks while it is in use says so to the query under way, and once more to nobody in
+  // particular: without a listener that would end the process.
+  pool.on('connect', (client) => void client.on('error', () => {}))
   pool.on('error', (error) => {
     // A database that stops with us breaks what is still closing.
     if (pool.ending) return
@@ -66,6 +81,32 @@ export async function query<R extends pg.QueryResultRow>(
 ): Promise<R[]> {
   const result = await pool.query<R>({ name, text, values })
   return result.rows
+}
+
+/** The statement did not reach Postgres: there was no connection to send it on. */
+export class NotSent extends Error {}
+
+/**
+ * As `query`, for a statement that must not be repeated lightly: throws NotSent if it never left. The connection is
+ * kept after an error that Postgres reported.
+ */
+export async function queryOnce<R extends pg.QueryResultRow>(
+  pool: pg.Pool,
+  name: string,
+  text: string,
+  values: unknown[],
+): Promise<R[]> {
+  const client = await pool.connect().catch((cause: unknown) => {
+    throw new NotSent('there is no connection to the database', { cause })
+  })
+  try {
+    const result = await client.query<R>({ name, text, values })
+    client.release()
+    return result.rows
+  } catch (error) {
+    client.release(!(error instanceof pg.DatabaseError))
+    throw error
+  }
 }
 
 /** Runs `work` in one transaction on one connection; a failure rolls back by closing the connection. */

@@ -49,12 +49,18 @@ export async function commitTransition(
     thread: { id: run.thread_id, project_id: run.project_id },
     run: next,
     version: run.state.version,
+    stamp: newStamp(),
     release: isTerminal(state.status),
     rows,
   })
   if (outcome === 'gone') return { kind: 'gone' }
   if (outcome !== 'ok') return { kind: 'stale' }
   return { kind: 'applied', run: next, events }
+}
+
+/** Names a change among those of its run. */
+function newStamp(): number {
+  return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER)
 }
 
 /** Tells this process of a committed change: streams first, then whoever waits for the run. */

@@ -1,7 +1,9 @@
 import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Log } from '../log.ts'
+import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
 import { GroupCommit } from './group-commit.ts'
 import { migrate } from './migrate.ts'
@@ -28,6 +30,16 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** Milliseconds. A flush holds up all others, so one locked row must not hold up a flush: it is tried again. */
+const bounds = {
+  reads: { statement: 8_000, lock: 4_000 },
+  writes: { statement: 4_000, lock: 300 },
+  beats: { statement: 2_000, lock: 1_000 },
+}
+
+/** How long closing waits for the writes under way, and then for the connections. */
+const closingMs = 3_000
+
 /** Migrates the database and opens the pools. Throws StoreStartError, or pg's own error when it cannot connect. */
 export async function openStore(options: {
   connection: Connection
@@ -37,10 +49,13 @@ export async function openStore(options: {
   const { connection, log } = options
   await migrate(connection)
   // Flushes and heartbeats never wait behind reads.
-  const pool = createPool(connection, { max: 10, name: 'reads', log })
-  const flushPool = createPool(connection, { max: 1, name: 'writes', log })
-  const beatPool = createPool(connection, { max: 1, name: 'heartbeat', log })
-  const commits = new GroupCommit((batch) => commitThreadWrites(flushPool, batch))
+  const pool = createPool(connection, { max: 10, name: 'reads', log, bounds: bounds.reads })
+  const flushPool = createPool(connection, { max: 1, name: 'writes', log, bounds: bounds.writes })
+  const beatPool = createPool(connection, { max: 1, name: 'heartbeat', log, bounds: bounds.beats })
+  const commits = new GroupCommit({
+    commit: (batch) => commitThreadWrites(flushPool, batch),
+    committed: (batch) => committedWrites(flushPool, batch),
+  })
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const clock = new DbClock(await beat(beatPool, node), options.monotonic)
   return {
@@ -57,8 +72,16 @@ export async function openStore(options: {
         () => false,
       ),
     async close() {
-      await commits.idle()
-      await Promise.all([pool.end(), flushPool.end(), beatPool.end()])
+      await within(closingMs, commits.idle())
+      // A connection that is dead without a word never ends.
+      await within(closingMs, Promise.all([pool.end(), flushPool.end(), beatPool.end()]))
     },
   }
+}
+
+/** Waits for `work`, `ms` at most. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController()
+  await Promise.race([work, setTimeout(ms, undefined, { signal: timer.signal }).catch(() => {})])
+  timer.abort()
 }

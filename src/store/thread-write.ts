@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../domain/records.ts'
-import { query } from './pool.ts'
+import { queryOnce } from './pool.ts'
 
 // Every write that a thread's lock governs, as one statement for many threads at once: one round trip, one
 // transaction, one fsync for a whole batch. The statement first locks the thread rows in id order and reads
@@ -22,6 +22,8 @@ export type ThreadWrite =
       thread: ThreadKey
       run: RunRecord
       version: number
+      /** Names this very change, so that it can be told from another that was made from the same version. */
+      stamp: number
       release: boolean
       rows: WrittenRows
     }
@@ -72,7 +74,7 @@ const text = `
 with op as materialized (
   select * from jsonb_to_recordset($1::jsonb) as x(
     n int, kind text, project_id text, thread_id text, seqs int, release boolean, now bigint, message_id text,
-    thread jsonb, run_id text, from_version int, run_ord int, assistant_id text, created_at bigint,
+    thread jsonb, run_id text, stamp bigint, from_version int, run_ord int, assistant_id text, created_at bigint,
     settings jsonb, metadata jsonb, status text, version int, owner_node text, lease_epoch int, deadline bigint,
     started_at bigint, ended_at bigint, calls jsonb, error jsonb, reason text,
     prompt_tokens bigint, completion_tokens bigint, total_tokens bigint, turns int, attempts int)
@@ -95,7 +97,7 @@ with op as materialized (
     lease_epoch = h.lease_epoch, deadline = h.deadline, started_at = h.started_at, ended_at = h.ended_at,
     calls = nullif(h.calls, 'null'), error = nullif(h.error, 'null'), reason = h.reason,
     prompt_tokens = h.prompt_tokens, completion_tokens = h.completion_tokens, total_tokens = h.total_tokens,
-    turns = h.turns, attempts = h.attempts
+    turns = h.turns, attempts = h.attempts, stamp = h.stamp
   from held h
   where h.kind in ('advance', 'delete_thread') and r.thread_id = h.thread_id and r.id = h.run_id
     and r.version = h.from_version
@@ -176,7 +178,8 @@ order by op.n`
 /**
  * Commits a batch of writes to different threads in one transaction. Answers one outcome per write, in order;
  * a write whose guard fails changes nothing and does not disturb the others. An error means that nothing of
- * the batch was written, unless the connection broke in between: then the outcome is unknown.
+ * the batch was written, unless the connection broke in between: then the outcome is unknown, and
+ * `committedWrites` tells it.
  */
 export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): Promise<WriteOutcome[]> {
   const ops = batch.map(opRow)
@@ -185,7 +188,7 @@ export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): P
   const removed = batch.flatMap((write, n) =>
     'rows' in write ? write.rows.removedMessages.map((id) => ({ n, thread_id: write.thread.id, id })) : [],
   )
-  const rows = await query<{ n: number; outcome: WriteOutcome['outcome']; run_id: string | null }>(
+  const rows = await queryOnce<{ n: number; outcome: WriteOutcome['outcome']; run_id: string | null }>(
     pool,
     'commit_thread_writes',
     text,
@@ -218,6 +221,7 @@ function opRow(write: ThreadWrite, n: number) {
     message_id: write.kind === 'delete_message' ? write.messageId : null,
     now: write.kind === 'delete_thread' ? write.now : null,
     from_version: 'version' in write ? write.version : null,
+    stamp: write.kind === 'advance' ? write.stamp : null,
     ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
   }
 }

@@ -27,6 +27,9 @@ function patch(schemas: Record<string, Json>): void {
   const run = schemas['RunObject']?.['properties'] as Record<string, Json>
   // Assistants hold 128 tools, and a run copies them.
   run['tools'] = { ...run['tools'], maxItems: 128 }
+  // Files may be uploaded for evals; the list of what is shown has forgotten it.
+  const file = schemas['OpenAIFile']?.['properties'] as Record<string, { enum?: string[] }>
+  file['purpose']?.enum?.push('evals')
 }
 
 /** Fails if `value` is not what the schema called `name` describes. */

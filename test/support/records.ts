@@ -96,6 +96,7 @@ export function advance(run: RunRecord, event: RunEvent, rows = noRows): ThreadW
     thread: keyOf(run.thread_id),
     run: { ...run, state },
     version: run.state.version,
+    stamp: Math.floor(Math.random() * 2 ** 50),
     release,
     rows,
   }

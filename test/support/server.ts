@@ -95,6 +95,12 @@ export function tool(name: string): OpenAI.Beta.FunctionTool {
   return { type: 'function', function: { name, parameters: { type: 'object', properties: {} } } }
 }
 
+/** The id of a file that has been uploaded. */
+export async function uploaded({ client }: TestServer, text = 'Corn, stone.'): Promise<string> {
+  const file = new File([text], 'mill.txt')
+  return (await client.files.create({ file, purpose: 'assistants' })).id
+}
+
 /** The text of a message's first part. */
 export function textOf(message: OpenAI.Beta.Threads.Message | undefined): string {
   const part = message?.content[0]

@@ -1,0 +1,25 @@
+import { Type, type Static } from 'typebox'
+import { Literals, Seconds } from './schema.ts'
+
+// Uploaded files as this server shows them (wire.md §4 "Files").
+
+/** What a file may be uploaded for. */
+export const FilePurpose = Literals('assistants', 'batch', 'fine-tune', 'vision', 'user_data', 'evals')
+export type FilePurpose = Static<typeof FilePurpose>
+
+/** A key without a value is left out, not null: the published schema has no null here. */
+export const FileObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('file'),
+    bytes: Type.Integer(),
+    created_at: Seconds,
+    expires_at: Type.Optional(Seconds),
+    filename: Type.String(),
+    purpose: FilePurpose,
+    status: Literals('uploaded', 'processed', 'error'),
+    status_details: Type.Optional(Type.String()),
+  },
+  { title: 'File' },
+)
+export type FileObject = Static<typeof FileObject>
