@@ -13,6 +13,7 @@ import {
   text,
   toolCalls,
   type Answer,
+  type RecordedRequest,
 } from './support/mock-model.ts'
 import { apiKey, complete, connect as connectTo, faultOf, hi } from './support/model-turns.ts'
 
@@ -22,6 +23,7 @@ beforeEach(() => mock.reset())
 const connect = (options: Partial<HttpTransportOptions> = {}): Model =>
   connectTo({ baseUrl: mock.baseUrl, ...options })
 const tool = { type: 'function', function: { name: 'f', strict: null } } as const
+const withTool: ModelRequest = { ...hi, tools: [tool] }
 
 describe('a turn', () => {
   test('streams text as it comes', async () => {
@@ -54,7 +56,7 @@ describe('a turn', () => {
         { text: 'One moment.' },
       ),
     )
-    const { end, events } = await complete(connect())
+    const { end, events } = await complete(connect(), withTool)
     assert.equal(end.finish, 'tool_calls')
     assert.deepEqual(
       events.filter((event) => event.type !== 'arguments'),
@@ -68,7 +70,7 @@ describe('a turn', () => {
 
   test('maps ids that clients could not use', async () => {
     mock.next(toolCalls([{ id: 'chatcmpl-tool-1', name: 'f', arguments: '{}' }]))
-    const [event] = (await complete(connect())).events
+    const [event] = (await complete(connect(), withTool)).events
     assert.ok(event?.type === 'call')
     assert.match(event.id, /^call_[0-9A-Za-z]{24}$/)
   })
@@ -104,6 +106,35 @@ describe('a turn', () => {
       stream_options: { include_usage: true },
     })
   })
+
+  for (const [title, request, made] of [
+    ['all of its calls', { ...hi, tools: [tool] }, ['call_1', 'call_2', 'call_3']],
+    [
+      'the first of its calls without parallel_tool_calls',
+      { ...hi, tools: [tool], parallel_tool_calls: false },
+      ['call_1'],
+    ],
+    ['none of its calls without tools', hi, []],
+    ['none of its calls with tool_choice none', { ...hi, tools: [tool], tool_choice: 'none' }, []],
+  ] as [string, ModelRequest, string[]][]) {
+    test(`of a backend that calls all the same it takes ${title}`, async () => {
+      const calls = [1, 2, 3].map((n) => ({ id: `call_${n}`, name: 'f', arguments: `{"n":${n}}` }))
+      mock.next(toolCalls(calls, { text: 'So.' }))
+      const { end, events, text: said } = await complete(connect(), request)
+      assert.equal(said, 'So.')
+      assert.equal(end.finish, made.length > 0 ? 'tool_calls' : 'stop')
+      const begun = events.filter((event) => event.type === 'call').map((event) => event.id)
+      assert.deepEqual(begun, made)
+      const args = events.map((event) => (event.type === 'arguments' ? event.text : '')).join('')
+      assert.equal(
+        args,
+        calls
+          .slice(0, made.length)
+          .map((call) => call.arguments)
+          .join(''),
+      )
+    })
+  }
 
   test('works without a key, with a query and with userinfo', async () => {
     await complete(connect({ apiKey: undefined }))
@@ -141,16 +172,20 @@ describe('a turn', () => {
   })
 
   test('estimates the usage that a backend does not report', async () => {
-    mock.next(text('12345678', { usage: null }))
-    const image = {
-      type: 'image_url',
-      image_url: { url: `data:image/png;base64,${'A'.repeat(400_000)}` },
-    } as const
-    const request: ModelRequest = { model: 'm', messages: [{ role: 'user', content: [image] }] }
-    const { usage } = (await complete(connect(), request)).end
-    assert.equal(usage.completion_tokens, 2)
-    assert.ok(usage.prompt_tokens > 10 && usage.prompt_tokens < 100, `${usage.prompt_tokens} tokens`)
-    assert.equal(usage.total_tokens, usage.prompt_tokens + 2)
+    mock.next(text('eight words of English that a model wrote', { usage: null }))
+    const { usage } = (await complete(connect())).end
+    assert.deepEqual(usage, { prompt_tokens: 5, completion_tokens: 11, total_tokens: 16 })
+  })
+
+  test('estimates an image by its detail and not by the characters of its data URL', async () => {
+    const url = `data:image/png;base64,${'A'.repeat(400_000)}`
+    const cost = async (detail?: string) => {
+      mock.next(text('Seen.', { usage: null }))
+      const image = { type: 'image_url', image_url: { url, detail } } as const
+      const request: ModelRequest = { model: 'm', messages: [{ role: 'user', content: [image] }] }
+      return (await complete(connect(), request)).end.usage.prompt_tokens
+    }
+    assert.deepEqual([await cost(), await cost('high'), await cost('low')], [1004, 1004, 89])
   })
 
   test('takes a whole chat.completion from a backend that cannot stream', async () => {
@@ -166,7 +201,7 @@ describe('a turn', () => {
         usage: defaultUsage,
       }),
     )
-    const { end, text: said, events } = await complete(connect())
+    const { end, text: said, events } = await complete(connect(), withTool)
     assert.deepEqual(end, { finish: 'tool_calls', usage: defaultUsage })
     assert.equal(said, 'Hello')
     assert.equal(events.length, 3)
@@ -241,6 +276,35 @@ describe('keys that a backend does not know', () => {
       }
       await complete(model, { ...request, model: 'other' })
       assert.equal(mock.requests.length, 5, 'another model is asked anew')
+    })
+  }
+
+  for (const [who, said] of [
+    [
+      'OpenAI',
+      'max_tokens is too large: 50000. This model supports at most 16384 completion tokens, whereas you provided 50000.',
+    ],
+    [
+      'vLLM',
+      "'max_tokens' or 'max_completion_tokens' is too large: 50000. This model's maximum context length is 32768 tokens",
+    ],
+    [
+      'an older vLLM',
+      "This model's maximum context length is 4096 tokens. However, you requested 50020 tokens (20 in the messages, 50000 in the completion).",
+    ],
+    ['Anthropic', 'max_tokens: 50000 > 8192, which is the maximum allowed number of output tokens'],
+  ] as const) {
+    test(`a limit above what the model answers is left out for that turn alone (${who})`, async () => {
+      const limitOf = (body: RecordedRequest['body']) => body.max_completion_tokens ?? body.max_tokens
+      mock.when((body) => (limitOf(body) ?? 0) > 4096, status(400, { error: { message: said } }))
+      const model = connect()
+      await complete(model, { ...hi, max_completion_tokens: 50_000 })
+      await complete(model, { ...hi, max_completion_tokens: 300 })
+      assert.deepEqual(
+        mock.requests.map(({ body }) => limitOf(body)),
+        [50_000, undefined, 300],
+      )
+      assert.ok(!mock.requests.some(({ body }) => 'max_tokens' in body))
     })
   }
 

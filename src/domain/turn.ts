@@ -124,7 +124,7 @@ export class Turn {
     return events
   }
 
-  /** An answer without text and calls still is an answer: an empty message. */
+  /** An answer without text and calls still is an answer: an empty message. No effect on any other. */
   ensureMessage(now: number): void {
     if (this.#message === null && this.#callStep === null) this.#openMessage(now)
   }

@@ -1,6 +1,7 @@
 import { newId } from '../contract/ids.ts'
 import { isTerminal } from '../contract/events.ts'
 import type { IncompleteReason } from '../contract/objects.ts'
+import type { Budget } from '../domain/budget.ts'
 import { runEvent } from '../domain/closing.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { leaseOf, type Lease, type RunEvent, type RunFailure } from '../domain/run.ts'
@@ -25,7 +26,12 @@ export interface TaskDeps {
 /** Why a turn is broken off: by the client, by the deadline, by this server's shutdown, or because the run ended. */
 export type Interruption = 'cancel' | 'expire' | 'release' | 'gone'
 
-type Outcome = { end: ModelEnd } | { interrupted: Interruption } | { failure: RunFailure }
+type Outcome =
+  | { end: ModelEnd }
+  | { interrupted: Interruption }
+  | { failure: RunFailure }
+  /** The model was not called. */
+  | { overBudget: Budget }
 
 /** One turn of one run on this node: calls the model and commits what happens, in order. */
 export class RunTask {
@@ -86,13 +92,11 @@ export class RunTask {
 
   /** Calls the model while the start is being committed; null when the run is not ours to run any more. */
   async #converse(turn: Turn, context: TurnContext, started: Promise<boolean>): Promise<Outcome | null> {
-    let outcome: Outcome | null = this.#overBudget()
-    const calling = outcome
-      ? Promise.resolve()
-      : this.#call(turn, context).then((result) => {
-          outcome = result
-          this.#wake()
-        })
+    let outcome: Outcome | null = null
+    const calling = this.#call(turn, context).then((result) => {
+      outcome = result
+      this.#wake()
+    })
     if (!(await started.catch((error: unknown) => this.#giveUp(calling, error)))) {
       // Not started: cancelled in the meantime, or taken by someone else.
       this.interrupt(this.#isCancelling() ? 'cancel' : 'gone')
@@ -125,6 +129,7 @@ export class RunTask {
   }
 
   async #call(turn: Turn, context: TurnContext): Promise<Outcome> {
+    if (context.kind === 'over_budget') return { overBudget: context.budget }
     const { model, store, log } = this.#deps
     try {
       const end = await model.complete(
@@ -164,10 +169,13 @@ export class RunTask {
       await this.#commit(this.#event('release'), (next) => rowsOf(next, open, now))
       return
     }
-    const usage = 'end' in outcome ? outcome.end.usage : turn.estimateUsage(context.promptTokens)
+    const usage = 'end' in outcome ? outcome.end.usage : turn.estimateUsage(promptTokensOf(context))
     let reason: IncompleteReason | undefined
-    if ('end' in outcome && outcome.end.finish === 'content_filter') reason = 'content_filter'
-    else if ('end' in outcome && outcome.end.finish === 'stop') turn.ensureMessage(now)
+    if ('end' in outcome) {
+      if (outcome.end.finish === 'content_filter') reason = 'content_filter'
+      // What a turn cost is told by its steps: also one that was cut before it said anything is an answer.
+      else turn.ensureMessage(now)
+    }
     await this.#commit(this.#endEvent(turn, outcome, usage), (next) => {
       const { rows, events } = turn.end(next, usage, now, next.state.status === 'failed' ? reason : undefined)
       return { rows: written(rows), events: [...events, runEvent(next)] }
@@ -176,6 +184,8 @@ export class RunTask {
 
   #endEvent(turn: Turn, outcome: Outcome, usage: typeof noUsage): RunEvent {
     const by = { lease: this.#lease, now: this.#deps.store.clock.now() }
+    if ('overBudget' in outcome)
+      return { type: 'truncate', reason: outcome.overBudget, usage: noUsage, ...by }
     if ('failure' in outcome) return { type: 'fail', error: outcome.failure, usage, ...by }
     if ('interrupted' in outcome) {
       return outcome.interrupted === 'expire'
@@ -196,15 +206,6 @@ export class RunTask {
           ? { type: 'ask_tools', calls: [first, ...rest], usage, ...by }
           : { type: 'finish', usage, ...by }
     }
-  }
-
-  /** The outcome of a run whose token budget is spent before its next turn (wire.md §5). */
-  #overBudget(): Outcome | null {
-    const { settings, state } = this.#run
-    const spent =
-      settings.max_completion_tokens !== null &&
-      state.usage.completion_tokens >= settings.max_completion_tokens
-    return spent ? { end: { finish: 'length', usage: noUsage } } : null
   }
 
   #event(type: 'start' | 'progress' | 'release'): RunEvent {
@@ -253,4 +254,8 @@ export class RunTask {
 
 function written(rows: TurnRows): WrittenRows {
   return { ...noRows, ...rows }
+}
+
+function promptTokensOf(context: TurnContext): number {
+  return context.kind === 'ready' ? context.promptTokens : 0
 }

@@ -16,6 +16,7 @@ const callsAtMost = 128
 const goodId = /^call_[A-Za-z0-9_-]{1,64}$/
 
 interface OpenCall {
+  /** Place among the calls as they appeared, from 0. */
   number: number
   /** As the backend numbers it. */
   index?: number
@@ -36,14 +37,19 @@ export class CallAssembler {
   readonly #usedIds = new Set<string>()
   readonly #on: (event: ModelEvent) => void
   readonly #newId: () => string
+  readonly #allowed: number
+  #announced = 0
 
-  constructor(on: (event: ModelEvent) => void, newId: () => string) {
+  /** Of the calls only the first `allowed` are passed on. */
+  constructor(on: (event: ModelEvent) => void, newId: () => string, allowed: number) {
     this.#on = on
     this.#newId = newId
+    this.#allowed = allowed
   }
 
+  /** Calls so far, without those that are not passed on. */
   get count(): number {
-    return this.#calls.length
+    return Math.min(this.#calls.length, this.#allowed)
   }
 
   add(fragment: CallFragment): void {
@@ -55,17 +61,19 @@ export class CallAssembler {
       call.name += fragment.name
     append(call, call.pairs.take(fragment.arguments))
     // Before its first argument a name may still grow.
-    if (call.number === 0 && call.name !== '' && call.hasArguments) this.#send(call)
+    if (call.number === 0 && this.#allowed > 0 && call.name !== '' && call.hasArguments) this.#send(call)
   }
 
-  /** Passes on all that waited. */
-  end(): void {
-    for (const call of this.#calls) {
-      if (call.name === '')
+  /** Passes on all that waited. `cut` says that the answer was cut off, so that its last call may not be whole. */
+  end(cut: boolean): void {
+    for (const call of this.#calls.slice(0, this.count)) {
+      if (call.name === '') {
+        if (cut) continue
         throw new ModelError('server_error', 'The model endpoint sent a tool call without a name.')
+      }
       append(call, call.pairs.end())
       // Clients parse the arguments; a function without any is called with an empty object.
-      if (!call.hasArguments) call.waiting = '{}'
+      if (!call.hasArguments && !cut) call.waiting = '{}'
       this.#send(call)
     }
   }
@@ -100,12 +108,12 @@ export class CallAssembler {
       call.announced = true
       this.#on({
         type: 'call',
-        index: call.number,
+        index: this.#announced++,
         id: this.#publicId(call.rawId),
         name: storable(call.name),
       })
     }
-    if (call.waiting !== '') this.#on({ type: 'arguments', index: call.number, text: call.waiting })
+    if (call.waiting !== '') this.#on({ type: 'arguments', index: this.#announced - 1, text: call.waiting })
     call.waiting = ''
   }
 

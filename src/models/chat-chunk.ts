@@ -80,6 +80,9 @@ function finishOf(reason: unknown): string | undefined {
   return reason === 'null' ? undefined : filled(reason)
 }
 
+// More than any turn can take: such a count is a mistake of the backend's, and sums of it would be none.
+const tokensAtMost = 1_000_000_000
+
 /** Zeros stand for "not counted": no prompt has no tokens. */
 function usageOf(value: unknown): Usage | undefined {
   if (!isObject(value)) return undefined
@@ -93,5 +96,5 @@ function usageOf(value: unknown): Usage | undefined {
 }
 
 function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= tokensAtMost
 }

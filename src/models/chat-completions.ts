@@ -1,10 +1,11 @@
 import { newId } from '../contract/ids.ts'
 import { estimateTokens, type Usage } from '../domain/usage.ts'
-import { chatBody, QuirkMemory, quirkNamedIn, type Quirk } from './chat-body.ts'
+import { chatBody, isLimitTooHigh, QuirkMemory, quirkNamedIn, type Quirk } from './chat-body.ts'
 import { errorIn, faultInAnswer, faultOfStatus, faultOfTransport } from './faults.ts'
 import { filled, isObject, parseJson } from './json.ts'
 import { ModelError, type Model, type ModelInfo, type ModelRequest } from './model.ts'
 import { Normaliser, type NormalisedEnd } from './normalise.ts'
+import { promptTokens } from './prompt-size.ts'
 import { readSse, readText } from './sse.ts'
 import { TransportError, type Transport, type TransportResponse } from './transport.ts'
 
@@ -27,12 +28,21 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
     complete: (request, on, signal) =>
       inOwnTerms(signal, async () => {
         const response = await ask(transport, quirks, request, signal)
-        const normaliser = new Normaliser(on, newCallId)
+        const normaliser = new Normaliser(on, newCallId, callsAllowed(request))
         const end = await readAnswer(transport, response, normaliser, signal)
         return { finish: end.finish, usage: end.usage ?? estimateUsage(request, end.answer) }
       }),
     list: (signal) => inOwnTerms(signal, () => listModels(transport, signal)),
   }
+}
+
+/**
+ * How many tool calls of a turn are passed on. Backends do not all heed what they are asked: without tools none of
+ * them could be answered, and without parallel calls a client looks for one (wire.md §5).
+ */
+function callsAllowed({ tools = [], tool_choice, parallel_tool_calls }: ModelRequest): number {
+  if (tools.length === 0 || tool_choice === 'none') return 0
+  return parallel_tool_calls === false ? 1 : Infinity
 }
 
 /** Makes every failure either the signal's reason or a ModelError; faults of our own code pass as they are. */
@@ -46,7 +56,7 @@ async function inOwnTerms<T>(signal: AbortSignal, work: () => Promise<T>): Promi
   }
 }
 
-/** Sends the request, again without a key that the backend refuses; what helped is remembered. */
+/** Sends the request, again without what the backend refuses of it; which keys it does not know is remembered. */
 async function ask(
   transport: Transport,
   memory: QuirkMemory,
@@ -55,8 +65,9 @@ async function ask(
 ): Promise<TransportResponse> {
   const refused = new Set<Quirk>(memory.of(request.model))
   const atFirst = refused.size
+  let asked = request
   for (;;) {
-    const body = chatBody(request, refused)
+    const body = chatBody(asked, refused)
     const response = await transport.post('/chat/completions', body, signal)
     if (isSuccess(response.status)) {
       if (refused.size > atFirst) memory.remember(request.model, refused)
@@ -64,9 +75,14 @@ async function ask(
     }
     const refusal = await readText(response.body, errorBytes)
     const mayBeQuirk = response.status === 400 || response.status === 422
+    if (mayBeQuirk && asked.max_completion_tokens !== undefined && isLimitTooHigh(refusal.text)) {
+      // A budget for a whole run may be more than the model ever answers: then its own limit is the lower one.
+      asked = { ...asked, max_completion_tokens: undefined }
+      continue
+    }
     const quirk = mayBeQuirk ? quirkNamedIn(refusal.text, body) : undefined
     if (quirk === undefined) throw faultOfStatus(response.status, refusal.text, transport.scrub)
-    // Each round leaves out one more key, so this ends.
+    // Each round leaves out one more thing, so this ends.
     refused.add(quirk)
   }
 }
@@ -124,12 +140,7 @@ function isJson(data: string): boolean {
 }
 
 function estimateUsage(request: ModelRequest, answer: string): Usage {
-  const { messages, tools } = request
-  // An image is not read as the characters of its data URL, which would cost a hundred times too much.
-  const prompt = JSON.stringify({ messages, tools }, (key, value: unknown) =>
-    key === 'url' && typeof value === 'string' && value.startsWith('data:') ? 'data:' : value,
-  )
-  const prompt_tokens = estimateTokens(prompt)
+  const prompt_tokens = promptTokens(request)
   const completion_tokens = estimateTokens(answer)
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
 }

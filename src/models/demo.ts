@@ -6,6 +6,7 @@ import type { ChatBody } from './chat-body.ts'
 import { createChatCompletionsModel } from './chat-completions.ts'
 import { demoAnswer, type DemoAnswer } from './demo-script.ts'
 import type { Model } from './model.ts'
+import { promptTokens } from './prompt-size.ts'
 import type { Transport, TransportResponse } from './transport.ts'
 
 // The built-in model: a backend in process that answers real Chat Completions bytes, so that what is tried
@@ -80,8 +81,9 @@ function frame({ model }: ChatBody, delta: object, finish: string | null = null)
   return `data: ${JSON.stringify({ object: 'chat.completion.chunk', model, choices })}\n\n`
 }
 
-function usageFrame({ model, messages, tools }: ChatBody, { calls }: Answer, text: string): string {
-  const prompt_tokens = estimateTokens(JSON.stringify({ messages, tools }))
+function usageFrame(body: ChatBody, { calls }: Answer, text: string): string {
+  const { model } = body
+  const prompt_tokens = promptTokens(body)
   const completion_tokens = estimateTokens(text + calls.map((call) => call.name + call.arguments).join(''))
   const usage = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
   return `data: ${JSON.stringify({ object: 'chat.completion.chunk', model, choices: [], usage })}\n\n`

@@ -247,6 +247,11 @@ describe('text', () => {
   })
 })
 
+test('a call that was cut off keeps what it has and is given nothing', () => {
+  const { events } = run([calls({ index: 0, id: 'call_a', ...fn('f', '') }), stop('length')])
+  assert.deepEqual(events, [{ type: 'call', index: 0, id: 'call_a', name: 'f' }])
+})
+
 const call = calls({ index: 0, id: 'call_a', ...fn('f', '{}') })
 const hello = chunk({ content: 'Hello' })
 const ends: [title: string, chunks: unknown[], clean: boolean, finish: FinishReason | RegExp][] = [
@@ -258,6 +263,12 @@ const ends: [title: string, chunks: unknown[], clean: boolean, finish: FinishRea
   ['stop although calls were made', [call, stop('stop')], true, 'tool_calls'],
   ['function_call', [call, stop('function_call')], true, 'tool_calls'],
   ['length in the middle of calls', [call, stop('length')], true, 'length'],
+  [
+    'length before a call has its name',
+    [hello, calls({ index: 0, id: 'call_a' }), stop('length')],
+    true,
+    'length',
+  ],
   ['tool_calls without any', [hello, stop('tool_calls')], true, 'stop'],
   ['no reason, but a clean end', [hello], true, 'stop'],
   ['no reason, calls and a clean end', [call], true, 'tool_calls'],
@@ -299,6 +310,11 @@ const usages: [title: string, chunks: unknown[], usage: object | undefined][] = 
   [
     'zeros are no count',
     [hello, { ...stop('stop'), usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }],
+    undefined,
+  ],
+  [
+    'more than any turn takes',
+    [hello, { ...stop('stop'), usage: { prompt_tokens: 2e9, completion_tokens: 2 } }],
     undefined,
   ],
   ['junk', [hello, { ...stop('stop'), usage: { prompt_tokens: -1, completion_tokens: 'two' } }], undefined],

@@ -33,10 +33,13 @@ export class Normaliser {
   #finish: string | undefined
   #usage: Usage | undefined
 
-  /** `newCallId` makes ids for calls whose own ids are missing, doubled or of another form. */
-  constructor(on: (event: ModelEvent) => void, newCallId: () => string) {
+  /**
+   * `newCallId` makes ids for calls whose own ids are missing, doubled or of another form. Of the calls the first
+   * `callsAllowed` are passed on; the others count as said, but not as made.
+   */
+  constructor(on: (event: ModelEvent) => void, newCallId: () => string, callsAllowed = Infinity) {
     this.#on = on
-    this.#calls = new CallAssembler(on, newCallId)
+    this.#calls = new CallAssembler(on, newCallId, callsAllowed)
   }
 
   /** Whether the backend has said why it stopped: what is cut off after that is no loss. */
@@ -72,9 +75,10 @@ export class Normaliser {
     if (!this.finished && this.#answer === '') {
       throw new ModelError('server_error', 'The model endpoint ended its answer without saying anything.')
     }
-    this.#calls.end()
+    const finish = this.#finishReason()
+    this.#calls.end(finish === 'length' || finish === 'content_filter')
     if (this.#calls.count === 0 && this.#blank !== '') this.#on({ type: 'text', text: this.#blank })
-    return { finish: this.#finishReason(), usage: this.#usage, answer: this.#answer }
+    return { finish, usage: this.#usage, answer: this.#answer }
   }
 
   #text(text: string): void {
