@@ -69,6 +69,7 @@ async function exerciseAll(): Promise<void> {
   const [last] = steps.slice(-1)
   for (const order of ['asc', 'desc'] as const) {
     await assistants.list({ order, after: assistant })
+    await server.fetch(`/v1/threads?order=${order}&after=${thread}`)
     await threads.messages.list(thread, { order, after: message.id })
     await threads.messages.list(thread, { order, run_id: run.id, after: message.id })
     await threads.runs.list(thread, { order, after: run.id })

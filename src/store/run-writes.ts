@@ -1,5 +1,6 @@
 import type { StreamEvent } from '../contract/events.ts'
 import { isTerminal } from '../contract/events.ts'
+import type { Metadata } from '../contract/schema.ts'
 import { closeItems, runEvent } from '../domain/closing.ts'
 import type { OpenItems, RunRecord, StepRecord } from '../domain/records.ts'
 import { toStep } from '../domain/to-wire.ts'
@@ -44,7 +45,7 @@ export async function commitTransition(
   if (state === 'drop') return { kind: 'dropped', run }
   const next: RunRecord = { ...run, state }
   const { rows, events } = rowsFor(next)
-  const { outcome } = await store.write({
+  const written = await store.write({
     kind: 'advance',
     thread: { id: run.thread_id, project_id: run.project_id },
     run: next,
@@ -53,9 +54,19 @@ export async function commitTransition(
     release: isTerminal(state.status),
     rows,
   })
-  if (outcome === 'gone') return { kind: 'gone' }
-  if (outcome !== 'ok') return { kind: 'stale' }
-  return { kind: 'applied', run: next, events }
+  if (written.outcome === 'gone') return { kind: 'gone' }
+  if (written.outcome !== 'ok') return { kind: 'stale' }
+  const { metadata } = written
+  if (metadata === undefined) return { kind: 'applied', run: next, events }
+  return { kind: 'applied', run: { ...next, metadata }, events: events.map(withMetadata(metadata)) }
+}
+
+/** Events of a run whose metadata a client has changed since the run was read. */
+function withMetadata(metadata: Metadata): (event: StreamEvent) => StreamEvent {
+  return (event) =>
+    'object' in event.data && event.data.object === 'thread.run'
+      ? ({ event: event.event, data: { ...event.data, metadata } } as StreamEvent)
+      : event
 }
 
 /** Names a change among those of its run. */
