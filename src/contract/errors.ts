@@ -61,6 +61,7 @@ export const errorKinds = {
   malformed_form: invalid(null),
   file_too_large: invalid(null, 413),
   malformed_request: invalid(null),
+  unknown_dialect: invalid('invalid_value'),
   headers_too_large: invalid(null, 431),
   request_timeout: invalid(null, 408),
   unknown_url: invalid('unknown_url', 404),

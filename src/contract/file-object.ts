@@ -14,7 +14,7 @@ export const FileObject = Type.Object(
     object: Type.Literal('file'),
     bytes: Type.Integer(),
     created_at: Seconds,
-    expires_at: Type.Optional(Seconds),
+    expires_at: Type.Optional(Type.Integer({ description: 'Unix seconds; left out if it never expires' })),
     filename: Type.String(),
     purpose: FilePurpose,
     status: Literals('uploaded', 'processed', 'error'),
@@ -23,3 +23,27 @@ export const FileObject = Type.Object(
   { title: 'File' },
 )
 export type FileObject = Static<typeof FileObject>
+
+/** A file as its assistant shows it, in the first version of the API and in the memgpt dialect. */
+export const AssistantFile = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('assistant.file'),
+    created_at: Seconds,
+    assistant_id: Type.String(),
+  },
+  { title: 'AssistantFile' },
+)
+export type AssistantFile = Static<typeof AssistantFile>
+
+/** A file as its message shows it, in the same two. */
+export const MessageFile = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('thread.message.file'),
+    created_at: Seconds,
+    message_id: Type.String(),
+  },
+  { title: 'MessageFile' },
+)
+export type MessageFile = Static<typeof MessageFile>

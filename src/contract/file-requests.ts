@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { FilePurpose } from './file-object.ts'
+import { After, Order } from './paging.ts'
 import { closed, Literals } from './schema.ts'
 
 // What the Files operations take (wire.md §4 "Files").
@@ -15,7 +16,7 @@ export const CreateFile = Type.Object(
       Type.Object(
         {
           anchor: Literals('created_at'),
-          seconds: Type.Integer({ minimum: 3_600, maximum: 30 * day }),
+          seconds: Type.Integer({ minimum: 3_600, maximum: 30 * day, description: 'After the upload' }),
         },
         closed,
       ),
@@ -32,8 +33,8 @@ export function fileTtl({ purpose, expires_after }: CreateFile): number | null {
 
 /** The query of the list: as of other lists, with longer pages and no `before` (wire.md §3). */
 export const FileQuery = Type.Object({
-  limit: Type.Integer({ minimum: 1, maximum: 10_000, default: 10_000 }),
-  order: Type.Enum(['asc', 'desc'], { default: 'desc' }),
-  after: Type.Optional(Type.String()),
-  purpose: Type.Optional(Type.String()),
+  limit: Type.Integer({ minimum: 1, maximum: 10_000, default: 10_000, description: 'How many at most' }),
+  order: Order,
+  after: After,
+  purpose: Type.Optional(Type.String({ description: 'Only files of this purpose' })),
 })

@@ -102,16 +102,6 @@ export const OpenAIAssistant = Type.Object(
   { title: 'OpenAIAssistant' },
 )
 
-export const AssistantFile = Type.Object(
-  {
-    id: Type.String(),
-    object: Type.Literal('assistant.file'),
-    created_at: Seconds,
-    assistant_id: Type.String(),
-  },
-  { title: 'AssistantFile' },
-)
-
 export const OpenAIThread = Type.Object(
   { id: Type.String(), object: Type.Literal('thread'), created_at: Seconds, metadata: Metadata },
   { title: 'OpenAIThread' },
@@ -138,21 +128,9 @@ export const OpenAIMessage = Type.Object(
   { title: 'OpenAIMessage' },
 )
 
-export const MessageFile = Type.Object(
-  {
-    id: Type.String(),
-    object: Type.Literal('thread.message.file'),
-    created_at: Seconds,
-    message_id: Type.String(),
-  },
-  { title: 'MessageFile' },
-)
-
 export type ToolCall = Static<typeof ToolCall>
 export type OpenAIRun = Static<typeof OpenAIRun>
 export type OpenAIRunStep = Static<typeof OpenAIRunStep>
 export type OpenAIAssistant = Static<typeof OpenAIAssistant>
-export type AssistantFile = Static<typeof AssistantFile>
 export type OpenAIThread = Static<typeof OpenAIThread>
 export type OpenAIMessage = Static<typeof OpenAIMessage>
-export type MessageFile = Static<typeof MessageFile>

@@ -15,17 +15,25 @@ export const MemgptPage = Type.Object({
   before: Type.Optional(Type.String()),
 })
 
+/** What functions are called in both dialects, since a run of one is read in the other. */
+const FunctionName = FunctionTool.properties.function.properties.name
+
 /** A call instead of a definition: the arguments, if they are JSON of an object, are taken as the parameters' schema. */
 const ToolCallForm = Type.Object({
   id: Maybe(Type.String()),
   type: Maybe(Type.Literal('function')),
   function: Type.Object({
-    name: Type.String({ minLength: 1, maxLength: 64 }),
+    name: FunctionName,
     arguments: Maybe(Type.String()),
   }),
 })
 
-const RunTools = Maybe(Type.Array(Type.Unknown(), { maxItems: 20 }))
+const RunTools = Maybe(
+  Type.Array(
+    Type.Unknown({ description: "A ToolCall whose arguments are the parameters' schema, or a tool of v2" }),
+    { maxItems: 20 },
+  ),
+)
 
 export const MemgptCreateRun = Type.Object(
   {
@@ -57,7 +65,10 @@ export const MemgptCreateThreadRun = Type.Object(
   { title: 'CreateThreadRunRequest' },
 )
 
-export const MemgptModify = Type.Object({ metadata: Maybe(MetadataChange) }, { title: 'ModifyRunRequest' })
+export const MemgptModify = Type.Object(
+  { metadata: Maybe(MetadataChange) },
+  { title: 'ModifyRunRequest', examples: [{ metadata: { topic: 'mills' } }] },
+)
 
 const Outputs = Maybe(
   Type.Array(
@@ -68,12 +79,19 @@ const Outputs = Maybe(
 
 export const MemgptSubmit = Type.Object(
   { tools_outputs: Outputs, tool_outputs: Outputs },
-  { title: 'SubmitToolOutputsToRunRequest' },
+  {
+    title: 'SubmitToolOutputsToRunRequest',
+    examples: [{ tools_outputs: [{ tool_call_id: 'call_0Cp7dQ2vKfMz8sLh1TnYbW4x', output: '22 degrees' }] }],
+  },
 )
 
 const AssistantFields = {
   description: Maybe(Type.String({ maxLength: 512 })),
-  tools: Maybe(Type.Array(Type.Unknown(), { maxItems: 128 })),
+  tools: Maybe(
+    Type.Array(Type.Unknown({ description: 'The name of a tool, or a tool as a run may have it' }), {
+      maxItems: 128,
+    }),
+  ),
   file_ids: Maybe(Type.Array(Type.String(), { maxItems: 20 })),
   metadata: Maybe(Metadata),
   embedding_model: Maybe(Type.String()),
@@ -113,8 +131,8 @@ export const MemgptCreateMessage = Type.Object(
   { title: 'CreateMessageRequest' },
 )
 
-/** The forms that a tool of a run may have. */
-export const RunToolForms = { call: ToolCallForm, definition: Tool, function: FunctionTool }
+/** The forms that a tool may have. */
+export const ToolForms = { call: ToolCallForm, definition: Tool, name: FunctionName }
 
 export type MemgptPage = Static<typeof MemgptPage>
 export type MemgptCreateRun = Static<typeof MemgptCreateRun>

@@ -2,6 +2,7 @@ import { Type, type Static } from 'typebox'
 import { Literals, Metadata, Nullable, Seconds } from './schema.ts'
 import {
   HostedToolName,
+  ImageDetail,
   ResponseFormat,
   Tool,
   ToolChoice,
@@ -32,8 +33,8 @@ export const AssistantObject = Type.Object(
     tools: Type.Array(Tool),
     tool_resources: Nullable(ToolResources),
     metadata: Metadata,
-    temperature: Type.Number(),
-    top_p: Type.Number(),
+    temperature: Type.Number({ description: '1 if it was not set' }),
+    top_p: Type.Number({ description: '1 if it was not set' }),
     response_format: ResponseFormat,
     reasoning_effort: Nullable(Type.String()),
   },
@@ -51,8 +52,6 @@ export const ThreadObject = Type.Object(
   { title: 'Thread' },
 )
 
-const imageDetail = Type.Optional(Type.String())
-
 export const MessageContent = Type.Union(
   [
     Type.Object({
@@ -61,11 +60,11 @@ export const MessageContent = Type.Union(
     }),
     Type.Object({
       type: Type.Literal('image_file'),
-      image_file: Type.Object({ file_id: Type.String(), detail: imageDetail }),
+      image_file: Type.Object({ file_id: Type.String(), detail: Type.Optional(ImageDetail) }),
     }),
     Type.Object({
       type: Type.Literal('image_url'),
-      image_url: Type.Object({ url: Type.String(), detail: imageDetail }),
+      image_url: Type.Object({ url: Type.String(), detail: Type.Optional(ImageDetail) }),
     }),
   ],
   { title: 'MessageContent' },
@@ -94,13 +93,15 @@ export const MessageObject = Type.Object(
     created_at: Seconds,
     thread_id: Type.String(),
     status: Literals('in_progress', 'incomplete', 'completed'),
-    incomplete_details: Nullable(Type.Object({ reason: IncompleteReason })),
+    incomplete_details: Nullable(
+      Type.Object({ reason: IncompleteReason }, { description: 'Why the model did not get to its end' }),
+    ),
     completed_at: Nullable(Seconds),
     incomplete_at: Nullable(Seconds),
     role: Literals('user', 'assistant'),
     content: Type.Array(MessageContent),
-    assistant_id: Nullable(Type.String()),
-    run_id: Nullable(Type.String()),
+    assistant_id: Nullable(Type.String({ description: 'The assistant that wrote it' })),
+    run_id: Nullable(Type.String({ description: 'The run that wrote it' })),
     attachments: Type.Array(Attachment),
     metadata: Metadata,
   },
@@ -125,7 +126,10 @@ export const RunToolCall = Type.Object(
   {
     id: Type.String(),
     type: Type.Literal('function'),
-    function: Type.Object({ name: Type.String(), arguments: Type.String() }),
+    function: Type.Object({
+      name: Type.String(),
+      arguments: Type.String({ description: 'JSON, as the model wrote it: check it' }),
+    }),
   },
   { title: 'RunToolCall' },
 )
@@ -139,22 +143,32 @@ export const RunObject = Type.Object(
     assistant_id: Type.String(),
     status: RunStatus,
     required_action: Nullable(
-      Type.Object({
-        type: Type.Literal('submit_tool_outputs'),
-        submit_tool_outputs: Type.Object({ tool_calls: Type.Array(RunToolCall) }),
-      }),
+      Type.Object(
+        {
+          type: Type.Literal('submit_tool_outputs'),
+          submit_tool_outputs: Type.Object({ tool_calls: Type.Array(RunToolCall) }),
+        },
+        { description: 'The calls whose outputs the run waits for, while it is in `requires_action`' },
+      ),
     ),
-    last_error: Nullable(Type.Object({ code: ErrorCode, message: Type.String() })),
-    expires_at: Nullable(Seconds),
+    last_error: Nullable(
+      Type.Object({ code: ErrorCode, message: Type.String() }, { description: 'Why the run has failed' }),
+    ),
+    expires_at: Nullable(
+      Type.Integer({ description: 'Unix seconds at which the run will expire; null once it has ended' }),
+    ),
     started_at: Nullable(Seconds),
     cancelled_at: Nullable(Seconds),
     failed_at: Nullable(Seconds),
     completed_at: Nullable(Seconds),
     incomplete_details: Nullable(
-      Type.Object({ reason: Literals('max_prompt_tokens', 'max_completion_tokens') }),
+      Type.Object(
+        { reason: Literals('max_prompt_tokens', 'max_completion_tokens') },
+        { description: 'Which limit the run has reached' },
+      ),
     ),
     model: Type.String(),
-    instructions: Type.String(),
+    instructions: Type.String({ description: 'Those that apply, with the additional ones' }),
     tools: Type.Array(Tool),
     metadata: Metadata,
     usage: Nullable(UsageObject),
@@ -177,19 +191,22 @@ export const StepToolCall = Type.Object(
     function: Type.Object({
       name: Type.String(),
       arguments: Type.String(),
-      output: Nullable(Type.String()),
+      output: Nullable(Type.String({ description: 'Null until it has been submitted' })),
     }),
   },
   { title: 'StepToolCall' },
 )
 
-export const StepDetails = Type.Union([
-  Type.Object({
-    type: Type.Literal('message_creation'),
-    message_creation: Type.Object({ message_id: Type.String() }),
-  }),
-  Type.Object({ type: Type.Literal('tool_calls'), tool_calls: Type.Array(StepToolCall) }),
-])
+export const StepDetails = Type.Union(
+  [
+    Type.Object({
+      type: Type.Literal('message_creation'),
+      message_creation: Type.Object({ message_id: Type.String() }),
+    }),
+    Type.Object({ type: Type.Literal('tool_calls'), tool_calls: Type.Array(StepToolCall) }),
+  ],
+  { title: 'StepDetails' },
+)
 
 export const StepStatus = Literals('in_progress', 'cancelled', 'failed', 'completed', 'expired')
 

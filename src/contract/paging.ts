@@ -3,24 +3,34 @@ import { Literals, Nullable } from './schema.ts'
 
 // Lists (wire.md §3): `after` and `before` are ids, order is by creation, the newest first unless asked.
 
+export const Order = Type.Enum(['asc', 'desc'], {
+  default: 'desc',
+  description: 'By creation: `asc` is the oldest first',
+})
+export const After = Type.Optional(Type.String({ description: 'An id: only what follows it in this order' }))
+const Before = Type.Optional(Type.String({ description: 'An id: the page that ends just before it' }))
+
 /** The query of a list; what is left out has the default. */
 export const PageQuery = Type.Object({
-  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
-  order: Type.Enum(['asc', 'desc'], { default: 'desc' }),
-  after: Type.Optional(Type.String()),
-  before: Type.Optional(Type.String()),
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many at most' }),
+  order: Order,
+  after: After,
+  before: Before,
 })
 export type PageQuery = Static<typeof PageQuery>
 
 /** The list envelope of objects of one kind. */
 export const ListObject = <T extends TSchema>(item: T) =>
-  Type.Object({
-    object: Literals('list'),
-    data: Type.Array(item),
-    first_id: Nullable(Type.String()),
-    last_id: Nullable(Type.String()),
-    has_more: Type.Boolean(),
-  })
+  Type.Object(
+    {
+      object: Literals('list'),
+      data: Type.Array(item),
+      first_id: Nullable(Type.String()),
+      last_id: Nullable(Type.String()),
+      has_more: Type.Boolean({ description: 'Whether there is more in this direction' }),
+    },
+    { title: `${(item as { title?: string }).title}List` },
+  )
 export type ListObject<T extends TSchema> = Static<ReturnType<typeof ListObject<T>>>
 
 /** Wraps a page in the list envelope; an empty page has null ids. */

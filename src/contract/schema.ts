@@ -17,19 +17,29 @@ export const Literals = <T extends string[]>(...values: [...T]) => Type.Enum(val
 /** Unix seconds. */
 export const Seconds = Type.Integer({ description: 'Unix seconds' })
 
-const pairs = <T extends TSchema>(value: T, title: string) =>
+const pairs = <T extends TSchema>(value: T, title: string, description: string) =>
   Type.Unsafe<Record<string, Static<T>>>(
     Type.Object(
       {},
-      { title, additionalProperties: value, maxProperties: 16, propertyNames: { maxLength: 64 } },
+      {
+        title,
+        description,
+        additionalProperties: value,
+        maxProperties: 16,
+        propertyNames: { maxLength: 64 },
+      },
     ),
   )
 
 const MetadataValue = Type.String({ maxLength: 512 })
 
 /** At most 16 pairs of 64 and 512 characters (wire.md §8). */
-export const Metadata = pairs(MetadataValue, 'Metadata')
+export const Metadata = pairs(MetadataValue, 'Metadata', 'Names and texts of your own.')
 export type Metadata = Record<string, string>
 
 /** In a change, null removes a key as "" does. */
-export const MetadataChange = pairs(Nullable(MetadataValue), 'MetadataChange')
+export const MetadataChange = pairs(
+  Nullable(MetadataValue),
+  'MetadataChange',
+  'Keys that are not sent stay; "" or null removes one.',
+)

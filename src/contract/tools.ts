@@ -9,9 +9,11 @@ export const FunctionTool = Type.Object(
     function: Type.Object(
       {
         name: Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
-        description: Type.Optional(Type.String()),
-        parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-        strict: Maybe(Type.Boolean()),
+        description: Type.Optional(Type.String({ description: 'Tells the model when to call it' })),
+        parameters: Type.Optional(
+          Type.Record(Type.String(), Type.Unknown(), { description: 'A JSON Schema of the arguments' }),
+        ),
+        strict: Maybe(Type.Boolean({ description: 'Passed on: the model is to keep to the schema exactly' })),
       },
       closed,
     ),
@@ -19,7 +21,12 @@ export const FunctionTool = Type.Object(
   { ...closed, title: 'FunctionTool' },
 )
 
-const CodeInterpreterTool = Type.Object({ type: Type.Literal('code_interpreter') }, closed)
+const notRun = 'Kept, but not run by this server.'
+
+const CodeInterpreterTool = Type.Object(
+  { type: Type.Literal('code_interpreter') },
+  { ...closed, title: 'CodeInterpreterTool', description: notRun },
+)
 
 const FileSearchTool = Type.Object(
   {
@@ -42,13 +49,16 @@ const FileSearchTool = Type.Object(
       ),
     ),
   },
-  closed,
+  { ...closed, title: 'FileSearchTool', description: notRun },
 )
 
 export const Tool = Type.Union([FunctionTool, CodeInterpreterTool, FileSearchTool], { title: 'Tool' })
 
 /** A tool that the hosted service ran itself. */
 export const HostedToolName = Literals('code_interpreter', 'file_search')
+
+/** How closely the model is to look at an image. */
+export const ImageDetail = Literals('auto', 'low', 'high')
 
 export const ToolChoice = Type.Union(
   [
@@ -60,7 +70,7 @@ export const ToolChoice = Type.Union(
     Type.Object({ type: Type.Literal('file_search') }, closed),
     Type.Object({ type: Type.Literal('code_interpreter') }, closed),
   ],
-  { title: 'ToolChoice' },
+  { title: 'ToolChoice', description: "What the model must call in the run's first turn; then it is free." },
 )
 
 export const ResponseFormat = Type.Union(
@@ -75,7 +85,9 @@ export const ResponseFormat = Type.Union(
           {
             name: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
             description: Type.Optional(Type.String()),
-            schema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+            schema: Type.Optional(
+              Type.Record(Type.String(), Type.Unknown(), { description: 'A JSON Schema of the answer' }),
+            ),
             strict: Maybe(Type.Boolean()),
           },
           closed,
@@ -84,13 +96,13 @@ export const ResponseFormat = Type.Union(
       closed,
     ),
   ],
-  { title: 'ResponseFormat' },
+  { title: 'ResponseFormat', description: 'What form the model is asked to answer in.' },
 )
 
 /** What a run shows; a request may leave last_messages out. */
 export const TruncationStrategy = Type.Object(
   { type: Literals('auto', 'last_messages'), last_messages: Nullable(Type.Integer({ minimum: 1 })) },
-  closed,
+  { ...closed, title: 'TruncationStrategy', description: 'What the model is shown of the thread.' },
 )
 
 export const ReasoningEffort = Literals('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max')
@@ -106,7 +118,7 @@ export const ToolResources = Type.Object(
     code_interpreter: codeFiles,
     file_search: Type.Optional(Type.Object({ vector_store_ids: storeIds }, closed)),
   },
-  { ...closed, title: 'ToolResources' },
+  { ...closed, title: 'ToolResources', description: 'What the tools that are kept may work with.' },
 )
 
 const ChunkingStrategy = Type.Union(
@@ -135,7 +147,7 @@ const VectorStoreHelper = Type.Object(
     chunking_strategy: Type.Optional(ChunkingStrategy),
     metadata: Maybe(Metadata),
   },
-  { ...closed, title: 'VectorStoreHelper' },
+  { ...closed, title: 'VectorStoreHelper', description: 'Taken, but no vector store is made.' },
 )
 
 /** What a tool is to work with, at a creation: besides the ids of vector stores, one store to be made. */

@@ -6,6 +6,7 @@ import type {
   OpenAIThread,
   ToolCall,
 } from '../contract/memgpt-objects.ts'
+import type { Tool } from '../contract/tools.ts'
 import type { AssistantRecord, MessageRecord, RunRecord, StepRecord, ThreadRecord } from './records.ts'
 import { toRun, toStep } from './to-wire.ts'
 
@@ -85,10 +86,15 @@ export function toMemgptAssistant(a: AssistantRecord): OpenAIAssistant {
     created_at: a.created_at,
     model: a.model,
     instructions: a.instructions ?? '',
-    tools: a.tools.map((tool) => (tool.type === 'function' ? tool.function.name : tool.type)),
+    tools: a.tools.map(toolName),
     file_ids: a.tool_resources?.code_interpreter?.file_ids ?? [],
     metadata: a.metadata,
   }
+}
+
+/** What stands for a tool in the list of an assistant's tools. */
+export function toolName(tool: Tool): string {
+  return tool.type === 'function' ? tool.function.name : tool.type
 }
 
 export function toMemgptThread(t: ThreadRecord): OpenAIThread {

@@ -69,7 +69,7 @@ function parse(body: Buffer): unknown {
 }
 
 /** Whether brackets outside of strings nest beyond the limit. Bytes will do: no other UTF-8 byte looks like these. */
-function isTooDeep(body: Buffer): boolean {
+export function isTooDeep(body: Buffer): boolean {
   let depth = 0
   let inString = false
   for (let i = 0; i < body.length; i++) {
@@ -83,8 +83,8 @@ function isTooDeep(body: Buffer): boolean {
   return false
 }
 
-/** Postgres stores neither NUL nor half a surrogate pair. */
-function refuseUnstorable(value: unknown, path: string): void {
+/** Postgres stores neither NUL nor half a surrogate pair. Throws the ApiError for the first; `path` is where `value` stands. */
+export function refuseUnstorable(value: unknown, path: string): void {
   if (typeof value === 'string') {
     if (!value.includes('\0') && value.isWellFormed()) return
     const what = value.includes('\0') ? 'the NUL character' : 'half a surrogate pair'

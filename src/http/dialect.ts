@@ -56,7 +56,7 @@ export function checkOverride(headers: IncomingHttpHeaders): void {
   const override = overrideOf(headers)
   if (override === undefined || isDialect(override)) return
   const text = `Invalid value: '${override.slice(0, 100)}'. Supported values are: 'openai', 'memgpt'.`
-  throw new ApiError('invalid_value', text, overrideHeader)
+  throw new ApiError('unknown_dialect', text, overrideHeader)
 }
 
 function overrideOf(headers: IncomingHttpHeaders): string | undefined {

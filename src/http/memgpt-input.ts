@@ -1,6 +1,7 @@
+import type { TObject } from 'typebox'
 import { ApiError } from '../contract/errors.ts'
 import {
-  RunToolForms,
+  ToolForms,
   type MemgptCreateAssistant,
   type MemgptCreateRun,
   type MemgptPage,
@@ -10,11 +11,18 @@ import {
 import type { PageQuery } from '../contract/paging.ts'
 import {
   CreateAssistant,
+  CreateMessage,
   CreateRun,
+  CreateThread,
   CreateThreadAndRun,
-  type SubmitToolOutputs,
+  ModifyAssistant,
+  ModifyThread,
+  SubmitToolOutputs,
 } from '../contract/requests.ts'
 import type { FunctionTool, Tool } from '../contract/tools.ts'
+import type { AssistantRecord } from '../domain/records.ts'
+import { toolName } from '../domain/to-memgpt.ts'
+import { depthLimit, isTooDeep, refuseUnstorable } from './body.ts'
 import { validator } from './validate.ts'
 
 // Requests of the memgpt dialect as v2 has them (memgpt-dialect.md §4 "Dialect rules").
@@ -29,20 +37,34 @@ export function pageOf({ limit, order, after, before }: MemgptPage): PageQuery |
   return { limit: Math.min(limit, mostRows), order: word === 'desc' ? 'desc' : 'asc', after, before }
 }
 
+/** The bodies that v2 has for the same thing. */
+const v2Bodies = {
+  run: [CreateRun, CreateThreadAndRun],
+  outputs: [SubmitToolOutputs],
+  assistant: [CreateAssistant, ModifyAssistant],
+  thread: [CreateThread, ModifyThread],
+  message: [CreateMessage],
+}
+
 /**
- * Throws for a key that only v2 knows. Keys that nobody knows are left alone, but whoever sends `stream: true`
- * must not wait for a stream that never comes.
+ * Throws for a key that only v2 knows; `path` is where `body` stands in the request's. Keys that nobody knows are left
+ * alone, but whoever sends `stream: true` must not wait for a stream that never comes.
  */
-export function refuseV2Keys(body: object, own: object): void {
-  const known = new Set(
-    [CreateRun, CreateThreadAndRun, CreateAssistant].flatMap(({ properties }) => Object.keys(properties)),
-  )
-  for (const key of Object.keys(body)) {
-    if (Object.hasOwn(own, key) || !known.has(key)) continue
+export function refuseV2Keys(
+  kind: keyof typeof v2Bodies,
+  body: object,
+  { properties }: TObject,
+  path = '',
+): void {
+  for (const [key, value] of Object.entries(body)) {
+    // Null says the same as nothing.
+    if (value === null || Object.hasOwn(properties, key)) continue
+    if (!v2Bodies[kind].some((v2) => Object.hasOwn(v2.properties, key))) continue
+    const param = path + key
     throw new ApiError(
       'unknown_parameter',
-      `The memgpt dialect has no '${key}'. Send the header 'OpenAI-Beta: assistants=v2' to be understood in v2.`,
-      key,
+      `The memgpt dialect has no '${param}'. Send the header 'OpenAI-Beta: assistants=v2' to be understood in v2.`,
+      param,
     )
   }
 }
@@ -60,16 +82,12 @@ export function runFields(
   }
 }
 
-const parseCall = validator(RunToolForms.call)
-const parseDefinition = validator(RunToolForms.definition)
+const parseCall = validator(ToolForms.call)
+const parseDefinition = validator(ToolForms.definition)
+const parseName = validator(ToolForms.name)
 
 function toolOf(tool: unknown, at: string): Tool {
-  try {
-    return isCall(tool) ? definitionOf(parseCall(tool)) : parseDefinition(tool)
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error
-    throw new ApiError(error.key, error.message, error.param === null ? at : `${at}.${error.param}`)
-  }
+  return isCall(tool) ? definitionOf(parseCall(tool, at), at) : parseDefinition(tool, at)
 }
 
 /** A call in place of a definition is known by its arguments or its missing type. */
@@ -79,17 +97,30 @@ function isCall(tool: unknown): boolean {
   return typeof tool.function === 'object' && tool.function !== null && 'arguments' in tool.function
 }
 
-function definitionOf({ function: { name, arguments: text } }: ToolCallForm): FunctionTool {
-  const parameters = text ? objectIn(text) : undefined
+function definitionOf({ function: { name, arguments: text } }: ToolCallForm, at: string): FunctionTool {
+  const parameters = text ? objectIn(text, `${at}.function.arguments`) : undefined
   return { type: 'function', function: { name, ...(parameters ? { parameters } : {}) } }
 }
 
-/** The object that a text of JSON holds, if it holds one. */
-function objectIn(text: string): Record<string, unknown> | undefined {
+/** The object that a text of JSON holds, if it holds one. Throws ApiError for one that cannot be stored. */
+function objectIn(text: string, at: string): Record<string, unknown> | undefined {
+  if (isTooDeep(Buffer.from(text))) {
+    throw new ApiError(
+      'malformed_json',
+      `The JSON in '${at}' is nested deeper than ${depthLimit} levels.`,
+      at,
+    )
+  }
+  const value = valueOf(text)
+  // The check of the body saw a text with escapes in it.
+  refuseUnstorable(value, at)
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject ? (value as Record<string, unknown>) : undefined
+}
+
+function valueOf(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text)
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isObject ? (value as Record<string, unknown>) : undefined
+    return JSON.parse(text)
   } catch {
     return undefined
   }
@@ -108,25 +139,54 @@ export function outputsOf(body: MemgptSubmit): SubmitToolOutputs['tool_outputs']
   return outputs
 }
 
-const hosted: ReadonlySet<string> = new Set(['code_interpreter', 'file_search'])
-
-/** An assistant's tools are names here: of the hosted tools, of v1's `retrieval`, or of a function. */
+/** An assistant to be made. An empty name or text is none, as none is shown as an empty one. */
 export function assistantFields(body: MemgptCreateAssistant): CreateAssistant {
   return {
     model: body.model,
-    name: body.name,
-    description: body.description ?? null,
-    instructions: body.instructions,
-    tools: (body.tools ?? []).map((tool, i) =>
-      typeof tool === 'string' ? namedTool(tool) : toolOf(tool, `tools[${i}]`),
-    ),
-    ...(body.file_ids ? { tool_resources: { code_interpreter: { file_ids: body.file_ids } } } : {}),
+    name: body.name || null,
+    description: body.description || null,
+    instructions: body.instructions || null,
+    tools: assistantTools(body.tools ?? [], []),
+    ...resourcesOf(body),
     metadata: body.metadata ?? null,
   }
 }
 
-function namedTool(name: string): Tool {
-  if (name === 'retrieval') return { type: 'file_search' }
-  if (hosted.has(name)) return { type: name as 'code_interpreter' | 'file_search' }
+/**
+ * What a body changes of an assistant. It has to name model, name and instructions; of the rest, what it leaves out or has
+ * as null stays. A tool that the assistant has keeps its definition, of which this dialect shows the name alone.
+ */
+export function assistantChanges(body: MemgptCreateAssistant, old: AssistantRecord): ModifyAssistant {
+  const { description, tools, metadata } = body
+  return {
+    model: body.model,
+    name: body.name || null,
+    instructions: body.instructions || null,
+    ...(typeof description === 'string' ? { description: description || null } : {}),
+    ...(tools ? { tools: assistantTools(tools, old.tools) } : {}),
+    ...(body.file_ids
+      ? { tool_resources: { ...old.tool_resources, ...resourcesOf(body).tool_resources } }
+      : {}),
+    ...(metadata ? { metadata } : {}),
+  }
+}
+
+function resourcesOf({ file_ids }: MemgptCreateAssistant): Pick<CreateAssistant, 'tool_resources'> {
+  return file_ids ? { tool_resources: { code_interpreter: { file_ids } } } : {}
+}
+
+/** Tools by name, of the hosted ones, of v1's `retrieval` or of a function, or in a form that runs take. */
+function assistantTools(tools: readonly unknown[], known: readonly Tool[]): Tool[] {
+  return tools.map((tool, i) => {
+    const at = `tools[${i}]`
+    return typeof tool === 'string' ? namedTool(parseName(tool, at), known) : toolOf(tool, at)
+  })
+}
+
+function namedTool(name: string, known: readonly Tool[]): Tool {
+  const type = name === 'retrieval' ? 'file_search' : name
+  const same = known.find((tool) => toolName(tool) === type)
+  if (same) return same
+  if (type === 'code_interpreter' || type === 'file_search') return { type }
   return { type: 'function', function: { name } }
 }

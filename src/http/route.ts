@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Static, TObject, TSchema } from 'typebox'
-import { ApiError, notFound } from '../contract/errors.ts'
+import { ApiError, notFound, type ErrorKey } from '../contract/errors.ts'
 import { idPrefix, looksLikeId, type IdKind } from '../contract/ids.ts'
 import { projectOf } from './context.ts'
 import type { Dialect } from './dialect.ts'
@@ -26,7 +26,11 @@ export interface Operation<
   tag: string
   /** One line on what it does. */
   summary: string
+  /** What else is to be known of it. */
+  details?: string
   dialect?: Dialect
+  /** The version of OpenAI-Beta that it is for, if not the second. */
+  beta?: 'v1'
   query?: Q
   body?: B
   /** What is sent as multipart/form-data instead of a body; the handler reads it part by part. */
@@ -35,6 +39,10 @@ export interface Operation<
   answer: A
   /** `stream: true` in the body asks for the run's events instead. */
   streams?: boolean
+  /** The headers that its answer may have besides those of all answers. */
+  headers?: readonly ('openai-poll-after-ms' | 'x-tools-not-run')[]
+  /** The errors that it answers besides those that follow from its path and its schemas. */
+  errors?: readonly ErrorKey[]
 }
 
 type ParamsOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
@@ -106,7 +114,8 @@ export function answerDialect(request: FastifyRequest): Dialect | undefined {
   return operation && (operation.dialect ?? 'openai')
 }
 
-const kinds: Record<string, { kind: IdKind; noun: string }> = {
+/** The parameters of paths that are ids of a form. */
+export const idParams: Record<string, { kind: IdKind; noun: string }> = {
   assistant_id: { kind: 'assistant', noun: 'assistant' },
   thread_id: { kind: 'thread', noun: 'thread' },
   message_id: { kind: 'message', noun: 'message' },
@@ -116,7 +125,7 @@ const kinds: Record<string, { kind: IdKind; noun: string }> = {
 
 function checkedParams(params: Record<string, string>, dialect: Dialect): Record<string, string> {
   for (const [param, value] of Object.entries(params)) {
-    const known = kinds[param]
+    const known = idParams[param]
     if (known) checkId(known.kind, param, value, dialect)
   }
   return params
@@ -129,7 +138,7 @@ function checkedParams(params: Record<string, string>, dialect: Dialect): Record
 export function checkId(kind: IdKind, param: string, value: string, dialect: Dialect = 'openai'): void {
   if (looksLikeId(kind, value)) return
   const shown = value.slice(0, 200)
-  if (dialect === 'memgpt') throw notFound(kinds[param]?.noun ?? kind, shown)
+  if (dialect === 'memgpt') throw notFound(idParams[param]?.noun ?? kind, shown)
   throw new ApiError(
     'malformed_id',
     `Invalid '${param}': '${shown}'. Expected an ID that begins with '${idPrefix(kind)}'.`,

@@ -8,8 +8,10 @@ import type { HttpContext } from './context.ts'
 import { registerCors } from './cors.ts'
 import { checkOverride, dialectOf, withoutMount, type Dialect } from './dialect.ts'
 import { answerError } from './error-answer.ts'
+import { gatherRoutes } from './openapi.ts'
 import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
+import { docsRoutes } from './routes/docs.ts'
 import { fileRoutes } from './routes/files.ts'
 import { memgptAssistantRoutes } from './routes/memgpt-assistants.ts'
 import { memgptRunRoutes } from './routes/memgpt-runs.ts'
@@ -53,6 +55,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     },
   })
   app.decorate('unknownKeys', context.unknownKeys)
+  const described = gatherRoutes(app)
   registerBodyParsers(app)
   registerCors(app, context.allowedOrigins)
   registerV1Era(app)
@@ -89,6 +92,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
   ]) {
     routes(app, context)
   }
+  docsRoutes(app, described)
   return app
 }
 

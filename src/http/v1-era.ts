@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { Maybe } from '../contract/schema.ts'
+import { answerDialect } from './route.ts'
 import { validator } from './validate.ts'
 
 // Clients of the first version of this API, which `@azure/openai-assistants` still speaks. It had `file_ids` where now
@@ -11,7 +12,10 @@ import { validator } from './validate.ts'
 const secondVersion = '2024-05-01'
 
 /** Whether a request is of the first version: its beta header says so, or without one its Azure version is older. */
-export function isV1Era({ headers, originalUrl }: FastifyRequest): boolean {
+export function isV1Era(request: FastifyRequest): boolean {
+  const { headers, originalUrl } = request
+  // An override has called for the other dialect, whose forms are its own.
+  if (answerDialect(request) === 'memgpt') return false
   const beta = /assistants=(v\d+)/.exec(headers['openai-beta']?.toString() ?? '')?.[1]
   if (beta !== undefined) return beta === 'v1'
   const version = /[?&]api-version=(\d{4}-\d\d-\d\d)/.exec(originalUrl)?.[1]

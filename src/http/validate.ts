@@ -26,15 +26,18 @@ export interface Schema {
   maximum?: number
 }
 
-/** A function that answers the value as the schema's type, or throws the ApiError that names what is wrong. */
-export function validator<T extends TSchema>(schema: T): (value: unknown) => Static<T> {
+/**
+ * A function that answers the value as the schema's type, or throws the ApiError that names what is wrong. `path` is where the
+ * value stands in the body, if it is a part of it.
+ */
+export function validator<T extends TSchema>(schema: T): (value: unknown, path?: string) => Static<T> {
   const check = Compile(schema)
-  return (value) => {
+  return (value, path = '') => {
     // "No body" counts as an empty object (wire.md §1).
     const body = value === undefined || value === null ? {} : value
     if (check.Check(body)) return body as Static<T>
     throw (
-      explain(schema as Schema, body, '') ?? new ApiError('invalid_value', 'The request body is not valid.')
+      explain(schema as Schema, body, path) ?? new ApiError('invalid_value', 'The request body is not valid.')
     )
   }
 }

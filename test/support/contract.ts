@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Ajv2020 as Ajv } from 'ajv/dist/2020.js'
 import type { ErrorObject, ValidateFunction } from 'ajv'
+import { assertMemgptAnswer } from './memgpt-shapes.ts'
 
 // The published schema of the Assistants API as a judge of every response and event that a test sees. The
 // deviations that it takes are listed in patch(): where the schema is stricter than the service ever was.
@@ -88,7 +89,7 @@ function responseShape(method: string, path: string): string | null {
   return null
 }
 
-/** A fetch that judges every JSON answer and every event that passes through it. */
+/** A fetch that judges every JSON answer, of either dialect, and every event that passes through it. */
 export const judgingFetch: typeof fetch = async (input, init) => {
   const response = await fetch(input, init)
   const request = new URL(input instanceof Request ? input.url : input)
@@ -100,6 +101,10 @@ export const judgingFetch: typeof fetch = async (input, init) => {
   }
   if (!type.startsWith('application/json')) return response
   const text = await response.text()
+  if (response.headers.get('x-assistants-dialect') === 'memgpt') {
+    assertMemgptAnswer(method, request.href, response.status, JSON.parse(text))
+    return new Response(text, response)
+  }
   const shape = response.ok ? responseShape(method, path) : 'ErrorResponse'
   if (shape) assertShape(shape, JSON.parse(text))
   return new Response(text, response)

@@ -40,6 +40,8 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Creates an assistant.',
       body: CreateAssistant,
       answer: AssistantObject,
+      headers: ['x-tools-not-run'],
+      errors: ['not_found'],
     },
     async ({ reply, project, body }) => {
       checkResources(body.tool_resources)

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { fileNotFound, notFound } from '../../contract/errors.ts'
-import { AssistantFile, OpenAIAssistant } from '../../contract/memgpt-objects.ts'
+import { notFound } from '../../contract/errors.ts'
+import { AssistantFile } from '../../contract/file-object.ts'
+import { OpenAIAssistant } from '../../contract/memgpt-objects.ts'
 import { MemgptAttachFile, MemgptCreateAssistant, MemgptPage } from '../../contract/memgpt-requests.ts'
 import { Deleted } from '../../contract/objects.ts'
-import type { AssistantRecord } from '../../domain/records.ts'
 import { toMemgptAssistant } from '../../domain/to-memgpt.ts'
 import {
   deleteAssistant,
@@ -14,7 +14,8 @@ import {
   updateAssistant,
 } from '../../store/assistants.ts'
 import type { HttpContext } from '../context.ts'
-import { assistantFields, pageOf, refuseV2Keys } from '../memgpt-input.ts'
+import { assistantFile, assistantFiles, giveFile, pageAmong, takeFile } from '../file-actions.ts'
+import { assistantChanges, assistantFields, pageOf, refuseV2Keys } from '../memgpt-input.ts'
 import { refuseMissingFiles } from '../named-files.ts'
 import { changedAssistant, newAssistant } from '../new-records.ts'
 import { route } from '../route.ts'
@@ -34,11 +35,11 @@ export function memgptAssistantRoutes(app: FastifyInstance, context: HttpContext
 
 function writeRoutes(app: FastifyInstance, { store }: HttpContext): void {
   const { pool } = store
-  const fieldsOf = async (project: string, body: MemgptCreateAssistant) => {
-    refuseV2Keys(body, MemgptCreateAssistant.properties)
-    const fields = assistantFields(body)
-    await refuseMissingFiles(pool, project, { resources: fields.tool_resources })
-    return fields
+  /** Whether a body can be taken. Throws ApiError if not. */
+  const check = async (project: string, body: MemgptCreateAssistant) => {
+    refuseV2Keys('assistant', body, MemgptCreateAssistant)
+    const resources = body.file_ids && { code_interpreter: { file_ids: body.file_ids } }
+    await refuseMissingFiles(pool, project, { resources })
   }
 
   route(
@@ -52,9 +53,11 @@ function writeRoutes(app: FastifyInstance, { store }: HttpContext): void {
       dialect,
       body: MemgptCreateAssistant,
       answer: OpenAIAssistant,
+      errors: ['not_found', 'unknown_parameter'],
     },
     async ({ project, body }) => {
-      const assistant = newAssistant(project, store.clock.now(), await fieldsOf(project, body))
+      await check(project, body)
+      const assistant = newAssistant(project, store.clock.now(), assistantFields(body))
       await insertAssistant(pool, assistant)
       return toMemgptAssistant(assistant)
     },
@@ -71,10 +74,13 @@ function writeRoutes(app: FastifyInstance, { store }: HttpContext): void {
       dialect,
       body: MemgptCreateAssistant,
       answer: OpenAIAssistant,
+      errors: ['unknown_parameter'],
     },
     async ({ project, params: { assistant_id: id }, body }) => {
-      const fields = await fieldsOf(project, body)
-      const assistant = await updateAssistant(pool, project, id, (old) => changedAssistant(old, fields))
+      await check(project, body)
+      const assistant = await updateAssistant(pool, project, id, (old) =>
+        changedAssistant(old, assistantChanges(body, old)),
+      )
       if (!assistant) throw notFound('assistant', id)
       return toMemgptAssistant(assistant)
     },
@@ -136,24 +142,7 @@ function readRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): voi
   )
 }
 
-const filesOf = (assistant: AssistantRecord): string[] =>
-  assistant.tool_resources?.code_interpreter?.file_ids ?? []
-
-const withFiles = (assistant: AssistantRecord, file_ids: string[]): AssistantRecord => ({
-  ...assistant,
-  tool_resources: { ...assistant.tool_resources, code_interpreter: { file_ids } },
-})
-
-/** A file of an assistant has no time of its own: it shows the assistant's. */
-const shownFile = ({ id: assistant_id, created_at }: AssistantRecord, id: string): AssistantFile => ({
-  id,
-  object: 'assistant.file',
-  created_at,
-  assistant_id,
-})
-
-function fileWriteRoutes(app: FastifyInstance, context: HttpContext): void {
-  const { pool } = context.store
+function fileWriteRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
   route(
     app,
     {
@@ -165,16 +154,10 @@ function fileWriteRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptAttachFile,
       answer: AssistantFile,
+      errors: ['array_too_long'],
     },
-    async ({ project, params: { assistant_id: id }, body: { file_id } }) => {
-      const resources = { code_interpreter: { file_ids: [file_id] } }
-      await refuseMissingFiles(pool, project, { resources })
-      const assistant = await updateAssistant(pool, project, id, (old) =>
-        withFiles(old, [...new Set([...filesOf(old), file_id])]),
-      )
-      if (!assistant) throw notFound('assistant', id)
-      return shownFile(assistant, file_id)
-    },
+    async ({ project, params: { assistant_id }, body: { file_id } }) =>
+      giveFile(pool, project, assistant_id, file_id),
   )
 
   route(
@@ -188,31 +171,11 @@ function fileWriteRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       answer: Deleted('assistant.file.deleted'),
     },
-    async ({ project, params: { assistant_id: id, file_id } }) => {
-      let had = false
-      const assistant = await updateAssistant(pool, project, id, (old) => {
-        had = filesOf(old).includes(file_id)
-        return had
-          ? withFiles(
-              old,
-              filesOf(old).filter((one) => one !== file_id),
-            )
-          : old
-      })
-      if (!assistant) throw notFound('assistant', id)
-      if (!had) throw fileNotFound(file_id)
-      return { id: file_id, object: 'assistant.file.deleted' as const, deleted: true }
-    },
+    async ({ project, params: { assistant_id, file_id } }) => takeFile(pool, project, assistant_id, file_id),
   )
 }
 
 function fileReadRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
-  const assistantWith = async (project: string, id: string) => {
-    const assistant = await getAssistant(pool, project, id)
-    if (!assistant) throw notFound('assistant', id)
-    return assistant
-  }
-
   route(
     app,
     {
@@ -225,11 +188,10 @@ function fileReadRoutes(app: FastifyInstance, { store: { pool } }: HttpContext):
       query: MemgptPage,
       answer: Type.Array(AssistantFile),
     },
-    async ({ project, params: { assistant_id: id }, query }) => {
-      const assistant = await assistantWith(project, id)
+    async ({ project, params: { assistant_id }, query }) => {
+      const files = await assistantFiles(pool, project, assistant_id)
       const page = pageOf(query)
-      const ids = filesOf(assistant).slice(0, page?.limit ?? 0)
-      return ids.map((file) => shownFile(assistant, file))
+      return page ? pageAmong(files, page).rows : []
     },
   )
 
@@ -244,10 +206,7 @@ function fileReadRoutes(app: FastifyInstance, { store: { pool } }: HttpContext):
       dialect,
       answer: AssistantFile,
     },
-    async ({ project, params: { assistant_id: id, file_id } }) => {
-      const assistant = await assistantWith(project, id)
-      if (!filesOf(assistant).includes(file_id)) throw fileNotFound(file_id)
-      return shownFile(assistant, file_id)
-    },
+    async ({ project, params: { assistant_id, file_id } }) =>
+      assistantFile(pool, project, assistant_id, file_id),
   )
 }

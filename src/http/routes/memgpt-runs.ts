@@ -61,9 +61,11 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptCreateRun,
       answer: OpenAIRun,
+      headers: ['x-tools-not-run'],
+      errors: ['active_run_blocks_run', 'unknown_parameter', 'tool_not_available'],
     },
     async ({ reply, project, params: { thread_id }, body }) => {
-      refuseV2Keys(body, MemgptCreateRun.properties)
+      refuseV2Keys('run', body, MemgptCreateRun)
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
       const additional_instructions = body.additional_instructions ?? null
       const fields = { ...runFields(body), additional_instructions }
@@ -83,9 +85,12 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptCreateThreadRun,
       answer: OpenAIRun,
+      headers: ['x-tools-not-run'],
+      errors: ['not_found', 'active_run_blocks_run', 'unknown_parameter', 'tool_not_available'],
     },
     async ({ reply, project, body }) => {
-      refuseV2Keys(body, MemgptCreateThreadRun.properties)
+      refuseV2Keys('run', body, MemgptCreateThreadRun)
+      refuseV2Keys('thread', body.thread, MemgptCreateThreadRun.properties.thread, 'thread.')
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
       const pending = await onThreadOrNew(context, project, body)
       return toMemgptRun(await commitRun(context, reply, pending), [])
@@ -129,13 +134,8 @@ function readRoutes(app: FastifyInstance, context: HttpContext): void {
       if (rows.length === 0 && !(await getThread(pool, project, thread_id)))
         throw notFound('thread', thread_id)
       const ids = rows.map(({ id }) => id)
-      const steps = await callStepsOfRuns(pool, project, thread_id, ids)
-      return rows.map((run) =>
-        toMemgptRun(
-          run,
-          steps.filter(({ run_id }) => run_id === run.id),
-        ),
-      )
+      const steps = Map.groupBy(await callStepsOfRuns(pool, project, thread_id, ids), ({ run_id }) => run_id)
+      return rows.map((run) => toMemgptRun(run, steps.get(run.id) ?? []))
     },
   )
 
@@ -192,6 +192,7 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Cancels a run that has not ended.',
       dialect,
       answer: OpenAIRun,
+      errors: ['run_not_cancellable'],
     },
     async ({ project, params }) => shown(context, await cancelRun(context, runKey(project, params))),
   )
@@ -207,10 +208,11 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptSubmit,
       answer: OpenAIRun,
+      errors: ['run_takes_no_outputs', 'outputs_do_not_match', 'unknown_parameter', 'missing_parameter'],
     },
     async ({ project, params, body }) => {
+      refuseV2Keys('outputs', body, MemgptSubmit)
       const outputs = outputsOf(body)
-      refuseV2Keys(body, MemgptSubmit.properties)
       return shown(context, await submitOutputs(context, runKey(project, params), outputs))
     },
   )

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { fileNotFound, notFound } from '../../contract/errors.ts'
-import { MessageFile, OpenAIMessage, OpenAIThread } from '../../contract/memgpt-objects.ts'
+import { notFound } from '../../contract/errors.ts'
+import { MessageFile } from '../../contract/file-object.ts'
+import { OpenAIMessage, OpenAIThread } from '../../contract/memgpt-objects.ts'
 import {
   MemgptCreateMessage,
   MemgptCreateThread,
@@ -15,7 +16,8 @@ import { deleteThread } from '../../store/delete-thread.ts'
 import { getMessage, listMessages, updateMessageMetadata } from '../../store/messages.ts'
 import { getThread, updateThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
-import { pageOf } from '../memgpt-input.ts'
+import { messageFile } from '../file-actions.ts'
+import { pageOf, refuseV2Keys } from '../memgpt-input.ts'
 import { addMessage } from '../message-actions.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
@@ -29,27 +31,31 @@ const onMessage = '/threads/{thread_id}/messages/{message_id}'
 
 export function memgptThreadRoutes(app: FastifyInstance, context: HttpContext): void {
   threadRoutes(app, context)
+  changeThreadRoutes(app, context)
   messageRoutes(app, context)
   messageByIdRoutes(app, context)
 }
 
-function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
-  const { pool } = store
-  const tag = 'Threads'
+const ofThreads = 'Threads'
+const ofMessages = 'Messages'
 
+function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
   route(
     app,
     {
       id: 'createThreadV1ThreadsPost',
       method: 'POST',
       path: '/threads',
-      tag,
+      tag: ofThreads,
       summary: 'Creates a thread; each text becomes a message of the user.',
       dialect,
       body: MemgptCreateThread,
       answer: OpenAIThread,
+      errors: ['unknown_parameter'],
     },
-    async ({ project, body: { messages: texts, metadata } }) => {
+    async ({ project, body }) => {
+      refuseV2Keys('thread', body, MemgptCreateThread)
+      const { messages: texts, metadata } = body
       const now = store.clock.now()
       const thread = newThread(project, now, { metadata: metadata ?? null })
       const messages = (texts ?? []).map((content) =>
@@ -67,34 +73,38 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       id: 'retrieveThreadV1ThreadsThreadIdGet',
       method: 'GET',
       path: onThread,
-      tag,
+      tag: ofThreads,
       summary: 'Retrieves a thread.',
       dialect,
       answer: OpenAIThread,
     },
     async ({ project, params: { thread_id } }) => {
-      const thread = await getThread(pool, project, thread_id)
+      const thread = await getThread(store.pool, project, thread_id)
       if (!thread) throw notFound('thread', thread_id)
       return toMemgptThread(thread)
     },
   )
+}
 
+function changeThreadRoutes(app: FastifyInstance, { store }: HttpContext): void {
   route(
     app,
     {
       id: 'modifyThreadV1ThreadsThreadIdPost',
       method: 'POST',
       path: onThread,
-      tag,
+      tag: ofThreads,
       summary: "Changes a thread's metadata.",
       dialect,
       body: MemgptModify,
       answer: OpenAIThread,
+      errors: ['unknown_parameter'],
     },
-    async ({ project, params: { thread_id }, body: { metadata } }) => {
-      const thread = await updateThread(pool, project, thread_id, (old) => ({
+    async ({ project, params: { thread_id }, body }) => {
+      refuseV2Keys('thread', body, MemgptModify)
+      const thread = await updateThread(store.pool, project, thread_id, (old) => ({
         ...old,
-        metadata: mergeMetadata(old.metadata, metadata),
+        metadata: mergeMetadata(old.metadata, body.metadata),
       }))
       if (!thread) throw notFound('thread', thread_id)
       return toMemgptThread(thread)
@@ -107,7 +117,7 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       id: 'deleteThreadV1ThreadsThreadIdDelete',
       method: 'DELETE',
       path: onThread,
-      tag,
+      tag: ofThreads,
       summary: 'Deletes a thread with all that is in it; a run that holds it ends as cancelled.',
       dialect,
       answer: Deleted('thread.deleted'),
@@ -119,8 +129,6 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
   )
 }
 
-const tag = 'Messages'
-
 function messageRoutes(app: FastifyInstance, context: HttpContext): void {
   const { pool } = context.store
 
@@ -130,13 +138,16 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
       id: 'createMessageV1ThreadsThreadIdMessagesPost',
       method: 'POST',
       path: inThread,
-      tag,
+      tag: ofMessages,
       summary: 'Adds a message to a thread that no run holds.',
       dialect,
       body: MemgptCreateMessage,
       answer: OpenAIMessage,
+      errors: ['active_run_blocks_message', 'unknown_parameter'],
     },
-    async ({ project, params: { thread_id }, body: { role, content, file_ids, metadata } }) => {
+    async ({ project, params: { thread_id }, body }) => {
+      refuseV2Keys('message', body, MemgptCreateMessage)
+      const { role, content, file_ids, metadata } = body
       const attachments = (file_ids ?? []).map((file_id) => ({ file_id, tools: [] }))
       const message = { role, content, attachments, metadata: metadata ?? null }
       return toMemgptMessage(await addMessage(context, project, thread_id, message))
@@ -149,7 +160,7 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
       id: 'listMessagesV1ThreadsThreadIdMessagesGet',
       method: 'GET',
       path: inThread,
-      tag,
+      tag: ofMessages,
       summary: 'Lists the messages of a thread.',
       dialect,
       query: MemgptPage,
@@ -172,7 +183,7 @@ function messageByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpContex
       id: 'retrieveMessageV1ThreadsThreadIdMessagesMessageIdGet',
       method: 'GET',
       path: onMessage,
-      tag,
+      tag: ofMessages,
       summary: 'Retrieves a message.',
       dialect,
       answer: OpenAIMessage,
@@ -190,7 +201,7 @@ function messageByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpContex
       id: 'modifyMessageV1ThreadsThreadIdMessagesMessageIdPost',
       method: 'POST',
       path: onMessage,
-      tag,
+      tag: ofMessages,
       summary: "Changes a message's metadata.",
       dialect,
       body: MemgptModify,
@@ -211,17 +222,11 @@ function messageByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpContex
       id: 'retrieveMessageFileV1ThreadsThreadIdMessagesMessageIdFilesFileIdGet',
       method: 'GET',
       path: `${onMessage}/files/{file_id}`,
-      tag,
+      tag: ofMessages,
       summary: 'Retrieves a file of a message.',
       dialect,
       answer: MessageFile,
     },
-    async ({ project, params: { thread_id, message_id, file_id } }) => {
-      const message = await getMessage(pool, project, thread_id, message_id)
-      if (!message) throw notFound('message', message_id)
-      if (!message.attachments.some((one) => one.file_id === file_id)) throw fileNotFound(file_id)
-      const { created_at } = message
-      return { id: file_id, object: 'thread.message.file' as const, created_at, message_id }
-    },
+    async ({ project, params }) => messageFile(pool, project, params, params.file_id),
   )
 }

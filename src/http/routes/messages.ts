@@ -72,6 +72,7 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Adds a message to a thread that no run holds.',
       body: CreateMessage,
       answer: MessageObject,
+      errors: ['active_run_blocks_message'],
     },
     async ({ project, params: { thread_id }, body }) =>
       toMessage(await addMessage(context, project, thread_id, body)),
@@ -106,6 +107,7 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       tag,
       summary: 'Deletes a message of a thread that no run holds.',
       answer: Deleted('thread.message.deleted'),
+      errors: ['active_run_blocks_message_delete'],
     },
     async ({ project, params: { thread_id, message_id: id } }) => {
       const thread = { id: thread_id, project_id: project }

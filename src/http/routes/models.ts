@@ -32,6 +32,7 @@ export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
       tag,
       summary: 'Lists what the model endpoint offers, and the built-in demo model.',
       answer: Type.Object({ object: Literals('list'), data: Type.Array(ModelObject) }),
+      errors: ['model_unreachable'],
     },
     async () => ({ object: 'list' as const, data: await list() }),
   )
@@ -45,6 +46,7 @@ export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
       tag,
       summary: 'Retrieves one model of that list.',
       answer: ModelObject,
+      errors: ['model_unreachable'],
     },
     async ({ params }) => {
       const model = (await list()).find((entry) => entry.id === params.model)

@@ -65,6 +65,8 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       body: CreateThreadAndRun,
       answer: RunObject,
       streams: true,
+      headers: ['openai-poll-after-ms', 'x-tools-not-run'],
+      errors: ['not_found', 'malformed_id', 'tool_choice_unknown', 'tool_not_available'],
     },
     async ({ reply, project, body }) =>
       begin(reply, await newThreadWithRun(context, project, body), body.stream === true),
@@ -82,6 +84,8 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       body: CreateRun,
       answer: RunObject,
       streams: true,
+      headers: ['openai-poll-after-ms', 'x-tools-not-run'],
+      errors: ['active_run_blocks_run', 'tool_choice_unknown', 'tool_not_available'],
     },
     async ({ reply, project, params, body }) =>
       begin(reply, await newRunOnThread(context, project, params.thread_id, body), body.stream === true),
@@ -119,6 +123,7 @@ function readRoutes(app: FastifyInstance, context: HttpContext): void {
       tag,
       summary: 'Retrieves a run.',
       answer: RunObject,
+      headers: ['openai-poll-after-ms'],
     },
     async ({ request, reply, project, params }) => {
       const left = new AbortController()
@@ -143,6 +148,7 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: "Changes a run's metadata.",
       body: ModifyMetadata,
       answer: RunObject,
+      headers: ['openai-poll-after-ms'],
     },
     async ({ reply, project, params: { thread_id, run_id }, body: { metadata } }) => {
       const run = await updateRunMetadata(pool, project, thread_id, run_id, (old) =>
@@ -162,6 +168,9 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       tag,
       summary: 'Cancels a run that has not ended.',
       answer: RunObject,
+      details: 'A run that is being worked on becomes `cancelling` first, and `cancelled` shortly after.',
+      headers: ['openai-poll-after-ms'],
+      errors: ['run_not_cancellable'],
     },
     async ({ reply, project, params }) => answerRun(reply, await cancelRun(context, runKey(project, params))),
   )
@@ -178,6 +187,9 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       body: SubmitToolOutputs,
       answer: RunObject,
       streams: true,
+      details: 'All outputs have to come in one request.',
+      headers: ['openai-poll-after-ms'],
+      errors: ['run_takes_no_outputs', 'outputs_do_not_match'],
     },
     async ({ reply, project, params, body }) => {
       const key = runKey(project, params)

@@ -36,6 +36,8 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Creates a thread, with its first messages if any.',
       body: CreateThread,
       answer: ThreadObject,
+      headers: ['x-tools-not-run'],
+      errors: ['not_found'],
     },
     async ({ reply, project, body }) => {
       checkResources(body.tool_resources)
@@ -60,6 +62,7 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Lists threads.',
       query: PageQuery,
       answer: ListObject(ThreadObject),
+      details: 'An extension: the hosted API refused this to API keys.',
     },
     async ({ project, query }) => {
       const { rows, hasMore } = await listThreads(pool, project, query)
