@@ -72,6 +72,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       beatMs: tuning.beatMs ?? defaults.beatMs,
       silence: defaults.silence,
       maxAttempts: defaults.maxAttempts,
+      eventsKeptFor: config.eventsKeptFor,
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
     const http = buildServer({
@@ -81,6 +82,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       unknownKeys: config.unknownKeys,
       allowedOrigins: config.allowedOrigins,
       runTtl: config.runTtl,
+      eventsKeptFor: config.eventsKeptFor,
       maxFileBytes: config.maxFileBytes,
       listModels: (signal) => model.list(signal),
       stopping: stopping.signal,

@@ -79,7 +79,8 @@ async function rowsOf(thread: string): Promise<string> {
       'thread', (select to_jsonb(t) from threads t where id = $1),
       'messages', (select jsonb_agg(m order by id) from messages m where thread_id = $1),
       'runs', (select jsonb_agg(r order by id) from runs r where thread_id = $1),
-      'steps', (select jsonb_agg(s order by id) from run_steps s where thread_id = $1))::text as all`,
+      'steps', (select jsonb_agg(s order by id) from run_steps s where thread_id = $1),
+      'events', (select jsonb_agg(e order by term, last_no) from run_events e where thread_id = $1))::text as all`,
     [thread],
   )
   return rows[0]?.all ?? ''
@@ -328,7 +329,7 @@ test('every table but the bookkeeping ones has a project, and the run path is ke
     `select i.indrelid::regclass::text as name, a.attname as first from pg_index i
       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
       where i.indisunique and i.indrelid::regclass::text = any($1)`,
-    [['messages', 'runs', 'run_steps']],
+    [['messages', 'runs', 'run_steps', 'run_events']],
   )
   assert.ok(keys.length >= 7)
   for (const { name, first } of keys) assert.equal(first, 'thread_id', `a unique index of ${name}`)

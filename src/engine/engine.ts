@@ -3,6 +3,7 @@ import type { RunRecord } from '../domain/records.ts'
 import { leaseOf } from '../domain/run.ts'
 import { noUsage } from '../domain/usage.ts'
 import { reasonOf } from '../log.ts'
+import { purgeEvents } from '../store/event-log.ts'
 import { forgetNodes } from '../store/nodes.ts'
 import { applyRunEvent } from '../store/run-writes.ts'
 import { claimRuns, dueRuns, orphanedRuns, ownedRuns } from '../store/runs.ts'
@@ -18,6 +19,8 @@ export interface EngineOptions extends TaskDeps {
   silence: number
   /** How often a turn may lose its lease before its run fails. */
   maxAttempts: number
+  /** Seconds for which the events of a run can be read, counted from its end. */
+  eventsKeptFor: number
 }
 
 /** Rows a sweep handles at a time; the rest waits for the next beat. */
@@ -25,6 +28,9 @@ const sweepLimit = 200
 
 /** Rows of deleted threads removed a beat, of each kind. */
 const purgeRows = 2_000
+
+/** Seconds for which a log outlives its time, for whoever is still reading it. */
+const logGrace = 120
 
 /** What handing back the runs of a stopping server may take: an abort and a commit each. */
 const releaseMs = 3_000
@@ -167,6 +173,7 @@ export class Engine {
     await this.#reconcile()
     if (!this.#draining) await this.#claim()
     await purgeThreads(store.pool, sweepLimit, purgeRows)
+    await purgeEvents(store.pool, this.#options.eventsKeptFor + logGrace, sweepLimit, purgeRows)
   }
 
   async #expireDue(): Promise<void> {

@@ -17,6 +17,8 @@ export interface HttpContext {
   unknownKeys: UnknownKeys
   /** Seconds after which a run expires, counted from its creation and again from each submit. */
   runTtl: number
+  /** Seconds for which the events of a run can be read as they were, counted from its end. */
+  eventsKeptFor: number
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
   /** What the model backend offers; rejects when it does not answer. */

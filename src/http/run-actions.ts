@@ -1,10 +1,9 @@
 import type { FastifyReply } from 'fastify'
 import { ApiError, notFound } from '../contract/errors.ts'
-import type { StreamEvent } from '../contract/events.ts'
 import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
 import type { HostedToolName } from '../contract/tools.ts'
-import type { AssistantRecord, RunRecord } from '../domain/records.ts'
-import { toRun, toThread } from '../domain/to-wire.ts'
+import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
+import { creationBatch, logStart } from '../domain/event-log.ts'
 import { getAssistant } from '../store/assistants.ts'
 import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
 import type { HttpContext } from './context.ts'
@@ -19,8 +18,8 @@ import { answeredOutputs } from './tool-outputs.ts'
 /** A run that is about to be created. */
 export interface PendingRun {
   run: RunRecord
-  /** Events of the stream before the run's own. */
-  before: StreamEvent[]
+  /** The thread if it is made together with the run. */
+  newThread: ThreadRecord | null
   /** Throws ApiError when the thread is gone or held by another run. */
   commit: () => Promise<void>
 }
@@ -48,7 +47,7 @@ export async function newRunOnThread(
       throw new ApiError('active_run_blocks_run', text)
     }
   }
-  return { run, before: [], commit }
+  return { run, newThread: null, commit }
 }
 
 /** Makes a thread with a run on it. Throws ApiError for what cannot be run. */
@@ -70,7 +69,7 @@ export async function newThreadWithRun(
   const commit = async () => {
     await store.write({ kind: 'create_thread', thread, messages, run })
   }
-  return { run, before: [{ event: 'thread.created', data: toThread(thread) }], commit }
+  return { run, newThread: thread, commit }
 }
 
 async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {
@@ -103,14 +102,11 @@ export async function streamRun(
   reply: FastifyReply,
   pending: PendingRun,
 ): Promise<void> {
-  const { run, before, commit } = pending
+  const { run, newThread, commit } = pending
   tellNotRun(context, reply, run)
-  const stream = await streaming(context, run, commit)
-  const data = toRun(run)
-  for (const event of before) stream.push(event)
-  stream.push({ event: 'thread.run.created', data })
-  stream.push({ event: 'thread.run.queued', data })
-  stream.open(reply)
+  const { stream } = await streaming(context, run, commit)
+  stream.open(reply, run, { after: logStart, version: 0 })
+  context.store.signals.publish(run.id, creationBatch(run, newThread))
   context.store.signals.changed(run)
 }
 
@@ -126,15 +122,14 @@ function tellNotRun({ log }: HttpContext, reply: FastifyReply, run: RunRecord): 
 }
 
 /** A stream that listens before `commit` and is forgotten if that fails. */
-async function streaming(
+async function streaming<T>(
   context: HttpContext,
   key: RunKey,
-  commit: () => Promise<unknown>,
-): Promise<RunStream> {
+  commit: () => Promise<T>,
+): Promise<{ stream: RunStream; result: T }> {
   const stream = new RunStream(context, key)
   try {
-    await commit()
-    return stream
+    return { stream, result: await commit() }
   } catch (error) {
     stream.close()
     throw error
@@ -180,6 +175,8 @@ export async function streamOutputs(
   key: RunKey,
   outputs: SubmitToolOutputs['tool_outputs'],
 ): Promise<void> {
-  const stream = await streaming(context, key, () => submitOutputs(context, key, outputs))
-  stream.open(reply)
+  const { stream, result: run } = await streaming(context, key, () => submitOutputs(context, key, outputs))
+  // The outputs made a version of the run, and so a term of its log: the answer begins there.
+  const { version } = run.state
+  stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })
 }

@@ -11,6 +11,7 @@ import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { modelRoutes } from './routes/models.ts'
+import { runEventRoutes } from './routes/run-events.ts'
 import { runRoutes } from './routes/runs.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { stepRoutes } from './routes/steps.ts'
@@ -63,6 +64,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     threadRoutes,
     messageRoutes,
     runRoutes,
+    runEventRoutes,
     stepRoutes,
   ]) {
     routes(app, context)
