@@ -14,7 +14,8 @@ import { refuseOwnAddress } from './self-url.ts'
 import { StoreStartError } from './store/embedded/errors.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './store/embedded/launcher.ts'
 import type { Connection } from './store/pool.ts'
-import { openStore, type Store } from './store/store.ts'
+import { forgetNodes, hasOtherNodes } from './store/nodes.ts'
+import { openStore, within, type Store } from './store/store.ts'
 
 export interface App {
   /** Where it listens, for instance http://127.0.0.1:8283 */
@@ -91,10 +92,12 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     started.push(async () => {
       stopping.abort()
       const closed = http.close()
+      const since = performance.now()
       await engine.settle(tuning.drainMs ?? defaults.drainMs)
-      // Streams are told before their runs are handed back: what follows is for whoever takes them.
-      closing.abort()
       await engine.release()
+      // Streams of runs that were handed over follow them on, if there is anyone to go on with them.
+      await followOn(store, http.server, closed, followMs - (performance.now() - since))
+      closing.abort()
       await closeConnections(http.server, closed)
     })
     await http.listen({ host: config.host, port: config.port, backlog: 4096 })
@@ -119,6 +122,30 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     )
     throw error
   }
+}
+
+/** Streams follow runs that were handed to other nodes until the 14th second of a stop; the 15th is for the rest. */
+const followMs = 14_000
+
+/** Waits for the streams to end, `ms` at most, as long as there is another node. */
+async function followOn(store: Store, server: Server, closed: Promise<unknown>, ms: number): Promise<void> {
+  if ((await connectionsOf(server)) === 0) return
+  // Whoever takes the runs tells their news to nodes that live.
+  const others = await store.beat().then(
+    () => hasOtherNodes(store.pool, store.node, defaults.silence),
+    () => false,
+  )
+  if (others) {
+    const idle = setInterval(() => server.closeIdleConnections(), 20)
+    await within(ms, closed)
+    clearInterval(idle)
+  }
+  await forgetNodes(store.pool, store.node, defaults.silence * 100).catch(() => {})
+}
+
+async function connectionsOf(server: Server): Promise<number> {
+  server.closeIdleConnections()
+  return new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
 }
 
 /** Waits for the answers under way, a second at most, and closes each connection as soon as it is idle. */

@@ -67,7 +67,8 @@ test('a run made together with its thread tells of both', async () => {
     await postStream(server, '/v1/threads/runs', { assistant_id: assistant, thread }),
   )
   assert.equal(seen[0]?.event, 'thread.created')
-  const path = { thread: (seen[0]?.data as { id: string }).id, run: runIn(seen) }
+  const made = seen[0]?.data as { id: string } | undefined
+  const path = { thread: made?.id ?? '', run: runIn(seen) }
   assert.deepEqual(await allEvents(server, path), seen)
 })
 

@@ -126,8 +126,9 @@ async function namesInSources(): Promise<string[]> {
       return [...plain, ...lists.flatMap((name) => [`${name}_asc`, `${name}_desc`, `${name}_cursor`])]
     }),
   )
-  // These two work on a table of bookkeeping.
-  return [...new Set(names.flat())].filter((name) => name !== 'beat' && name !== 'forget_nodes')
+  // These work on a table of bookkeeping.
+  const ofNodes = ['beat', 'forget_nodes', 'notify_runs', 'other_nodes']
+  return [...new Set(names.flat())].filter((name) => !ofNodes.includes(name))
 }
 
 interface Plan {

@@ -136,7 +136,8 @@ function callEvents(run: RunRecord, step: StepRecord, calls: Calls): StreamEvent
     return { event: 'thread.run.step.delta', data: { id: step.id, object: 'thread.run.step.delta', delta } }
   })
   const [first, ...rest] = calls.map(({ id, type, function: { name, arguments: args } }) => ({
-    ...{ id, type },
+    id,
+    type,
     function: { name, arguments: args },
   }))
   // Its usage is known when the turn had ended.

@@ -10,6 +10,9 @@ const pageSize = 64
 /** How soon the log is read again for events that were published here after others that are not stored yet. */
 const gapMs = 100
 
+/** Batches held back for a reader at most. */
+const maxHeld = 256
+
 /** Where one reader of a run's events stands. */
 export interface FollowFrom {
   /** The last event that it has. */
@@ -90,13 +93,23 @@ export class EventFollower {
     } catch (error) {
       this.#reader.failed(error)
     }
-    if (this.#held.length > 0 && !this.#stopped) this.#timer = setTimeout(() => void this.read(), gapMs)
+    if (this.#held.length > 0 && !this.#stopped) this.#readLater()
+  }
+
+  /** What is published is not stored yet: it will be in a moment. */
+  #readLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      void this.read()
+    }, gapMs)
   }
 
   #onBatch(batch: EventBatch): void {
     if (this.#stopped) return
     const inOrder = this.#reader !== null && this.#reading === null && this.#held.length === 0
     if (inOrder && this.#follows(batch)) return this.#take(batch)
+    // The log will have them, so a reader that does not keep up need not be waited for with all of them.
+    if (this.#held.length >= maxHeld) this.#held.length = 0
     this.#held.push(batch)
     if (this.#reader !== null && this.#reading === null && this.#timer === null) void this.read()
   }

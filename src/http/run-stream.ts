@@ -1,5 +1,4 @@
 import type { FastifyReply } from 'fastify'
-import { ApiError, errorEvent } from '../contract/errors.ts'
 import { endsStream, isTerminal, type StreamEvent } from '../contract/events.ts'
 import type { RunStatus } from '../contract/objects.ts'
 import { runEvent } from '../domain/closing.ts'
@@ -102,11 +101,10 @@ export class RunStream {
     this.close()
   }
 
+  /** The server stops. Without its last frame, so that the client can tell and go on behind the last id. */
   readonly #onClosing = (): void => {
-    this.#stream?.send(
-      errorEvent(new ApiError('not_ready', 'The server is shutting down; the run goes on later.')),
-    )
-    this.#end()
+    this.#stream?.breakOff()
+    this.close()
   }
 
   async #lookUp(): Promise<void> {

@@ -72,6 +72,14 @@ export class EventStream {
     if (!this.#blocked) this.#finish()
   }
 
+  /** Ends the response without the last frame: there is more to come, elsewhere or later. */
+  breakOff(): void {
+    if (!this.open) return
+    this.#ending = true
+    clearInterval(this.#ping)
+    this.#response.end()
+  }
+
   #finish(): void {
     clearInterval(this.#ping)
     this.#response.end(frame('done', '[DONE]'))

@@ -21,12 +21,16 @@ class Topics<T> {
   emit(topic: string, value: T): void {
     for (const listener of this.#listeners.get(topic) ?? []) listener(value)
   }
+
+  emitAll(value: T): void {
+    for (const topic of this.#listeners.keys()) this.emit(topic, value)
+  }
 }
 
 export class Signals {
   readonly #events = new Topics<EventBatch>()
   readonly #logged = new Topics<EventPlace | null>()
-  readonly #changes = new Topics<RunRecord>()
+  readonly #changes = new Topics<RunRecord | null>()
   readonly #everyChange = new Set<Listener<RunRecord>>()
 
   /** Calls `on` for each batch of the run's events that is made here from now on; answers how to stop. */
@@ -50,8 +54,11 @@ export class Signals {
     this.#logged.emit(runId, upTo)
   }
 
-  /** Calls `on` for each committed change of the run from now on; answers how to stop. */
-  watch(runId: string, on: Listener<RunRecord>): () => void {
+  /**
+   * Calls `on` for each committed change of the run from now on, and with null when it may have changed elsewhere;
+   * answers how to stop.
+   */
+  watch(runId: string, on: Listener<RunRecord | null>): () => void {
     return this.#changes.on(runId, on)
   }
 
@@ -64,5 +71,16 @@ export class Signals {
   changed(run: RunRecord): void {
     this.#changes.emit(run.id, run)
     for (const listener of this.#everyChange) listener(run)
+  }
+
+  /** The run may have changed on another node. */
+  nudge(runId: string): void {
+    this.#changes.emit(runId, null)
+  }
+
+  /** Any run may have changed on another node without a word. */
+  lookAgain(): void {
+    this.#changes.emitAll(null)
+    this.#logged.emitAll(null)
   }
 }

@@ -8,6 +8,7 @@ import { DbClock, type Monotonic } from './clock.ts'
 import { GroupCommit } from './group-commit.ts'
 import { migrate } from './migrate.ts'
 import { beat } from './nodes.ts'
+import { Notices } from './notices.ts'
 import { createPool, type Connection } from './pool.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
@@ -58,13 +59,23 @@ export async function openStore(options: {
   })
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const clock = new DbClock(await beat(beatPool, node), options.monotonic)
+  const signals = new Signals()
+  const notices = new Notices({ connection, pool, signals, node, log })
+  notices.start()
   return {
     pool,
     clock,
-    signals: new Signals(),
+    signals,
     node,
     hasRoom: () => false,
-    write: (write) => commits.submit(write),
+    async write(write) {
+      const done = await commits.submit(write)
+      if (done.outcome !== 'ok') return done
+      notices.tell(write)
+      if (write.kind === 'log')
+        signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
+      return done
+    },
     beat: async () => clock.sync(await beat(beatPool, node)),
     ready: () =>
       pool.query('select 1').then(
@@ -74,13 +85,13 @@ export async function openStore(options: {
     async close() {
       await within(closingMs, commits.idle())
       // A connection that is dead without a word never ends.
-      await within(closingMs, Promise.all([pool.end(), flushPool.end(), beatPool.end()]))
+      await within(closingMs, Promise.all([notices.close(), pool.end(), flushPool.end(), beatPool.end()]))
     },
   }
 }
 
 /** Waits for `work`, `ms` at most. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
+export async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const timer = new AbortController()
   await Promise.race([work, setTimeout(ms, undefined, { signal: timer.signal }).catch(() => {})])
   timer.abort()

@@ -107,6 +107,11 @@ export class OpenStream {
     return this.until(done)
   }
 
+  /** All events of a stream that may have been broken off. */
+  async rest(): Promise<SeenEvent[]> {
+    return this.atLeast(Infinity)
+  }
+
   async leave(): Promise<void> {
     await this.#reader.cancel()
   }
