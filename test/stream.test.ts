@@ -262,3 +262,15 @@ test('a server that stops under a stream breaks it off, and the stream can be re
   const messages = await server.client.beta.threads.messages.list(thread)
   assert.equal(textOf(messages.data[0]), 'Back again.')
 })
+
+test('a stream whose run is gone without a word says so as transcript vi', async () => {
+  const { assistant_id, path, thread } = await begin()
+  mock.next(text(new Promise(() => {})))
+  const stream = new OpenStream(await postStream(server, path, { assistant_id }))
+  await stream.until('thread.run.in_progress')
+  for (const table of ['run_events', 'runs'])
+    await server.db.sql(`delete from ${table} where thread_id = $1`, [thread])
+  await stream.toEnd()
+  const seen = stream.text.split('\n\n').flatMap(parseFrame)
+  assert.deepEqual(normalised(seen, true), normalised(transcript('vi-stream-error'), true))
+})

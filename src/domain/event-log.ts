@@ -75,7 +75,7 @@ export function endsRun({ event, data }: StreamEvent): boolean {
 }
 
 // What is stored is shorter than what is sent: the settings of a run, which may be long and never change, are left
-// out, and deltas of one item that follow each other are one entry.
+// out, data that stay the same are written once, and deltas of one item that follow each other are one entry.
 
 /** Fields of a run that change during its life. */
 const changing = [
@@ -94,7 +94,8 @@ const changing = [
 
 interface Whole {
   event: string
-  data: unknown
+  /** Left out if it is that of the entry before, as in `created` and what follows it. */
+  data?: unknown
 }
 
 /** Deltas of the item `of`: of the text of its content part `at`, or of the arguments of its call `at`. */
@@ -110,11 +111,12 @@ type Entry = Whole | Deltas
 /** Events as the log stores them. */
 export function encodeEvents(events: readonly StreamEvent[]): string {
   const entries: Entry[] = []
-  for (const event of events) {
+  for (const [i, event] of events.entries()) {
     const delta = deltaOf(event)
     const last = entries.at(-1)
-    if (delta === null) entries.push(shortened(event))
-    else if (last && 'pieces' in last && sameItem(last, delta)) last.pieces.push(...delta.pieces)
+    if (delta === null) {
+      entries.push(events[i - 1]?.data === event.data ? { event: event.event } : shortened(event))
+    } else if (last && 'pieces' in last && sameItem(last, delta)) last.pieces.push(...delta.pieces)
     else entries.push(delta)
   }
   return JSON.stringify(entries)
@@ -123,11 +125,20 @@ export function encodeEvents(events: readonly StreamEvent[]): string {
 /** Events of `run` from their stored form. */
 export function decodeEvents(text: string, run: RunRecord): StreamEvent[] {
   const constant = toRun(run)
-  return (JSON.parse(text) as Entry[]).flatMap((entry) => {
-    if ('pieces' in entry) return entry.pieces.map((piece) => deltaEvent(entry, piece))
-    const data = isRunEvent(entry.event) ? { ...constant, ...(entry.data as object) } : entry.data
-    return [{ event: entry.event, data } as StreamEvent]
-  })
+  const events: StreamEvent[] = []
+  for (const entry of JSON.parse(text) as Entry[]) {
+    if ('pieces' in entry) {
+      for (const piece of entry.pieces) events.push(deltaEvent(entry, piece))
+      continue
+    }
+    const { event } = entry
+    const data = 'data' in entry ? entry.data : events.at(-1)?.data
+    events.push({
+      event,
+      data: isRunEvent(event) ? { ...constant, ...(data as object) } : data,
+    } as StreamEvent)
+  }
+  return events
 }
 
 function isRunEvent(name: string): boolean {

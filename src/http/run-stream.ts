@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify'
+import { ApiError, errorEvent } from '../contract/errors.ts'
 import { endsStream, isTerminal, type StreamEvent } from '../contract/events.ts'
 import type { RunStatus } from '../contract/objects.ts'
 import { runEvent } from '../domain/closing.ts'
@@ -107,6 +108,12 @@ export class RunStream {
     this.close()
   }
 
+  /** There is neither a run nor a log any more, and the end of the run was not told. */
+  #endWithout(): void {
+    this.#stream?.send(errorEvent(new ApiError('internal', 'The run of this stream is not there any more.')))
+    this.#end()
+  }
+
   async #lookUp(): Promise<void> {
     if (this.#heard) {
       this.#heard = false
@@ -118,7 +125,7 @@ export class RunStream {
       const run = await getRun(store.pool, project_id, thread_id, id)
       // Before the run is missed: a deleted thread takes its run with it, but its log has the last word.
       await this.#follower.read()
-      if (run === null) this.#end()
+      if (run === null) this.#endWithout()
       else if (isTerminal(run.state.status)) await this.#finish(run)
     } catch {
       log.warn('a stream could not look up its run', { run: id })

@@ -4,7 +4,7 @@ import type { EventPlace } from '../domain/event-log.ts'
 import { query, type Connection } from './pool.ts'
 import { getRun } from './runs.ts'
 import type { Signals } from './signals.ts'
-import { logOf, type ThreadWrite } from './thread-write.ts'
+import type { ThreadWrite } from './thread-write.ts'
 
 // What happens to runs, told to the other nodes: one statement for all of a moment, after their commits and off their
 // way. (A NOTIFY within a commit makes commits wait for each other.) Nothing depends on it: who waits for a run looks
@@ -63,14 +63,14 @@ export class Notices {
 
   /** Tells the other nodes, if there are any, of a write that was committed. */
   tell(write: ThreadWrite): void {
-    const log = logOf(write)
-    // A thread's messages are nobody's business.
-    if (log === null && write.kind !== 'advance') return
     if (this.#closed || performance.now() < this.#aloneUntil) return
+    // Of a new run nobody knows yet.
+    if (write.kind !== 'advance' && write.kind !== 'log' && write.kind !== 'delete_thread') return
     const run = 'run' in write ? write.run : undefined
-    const id = log?.run_id ?? run?.id ?? ''
+    const id = run?.id ?? write.log?.run_id
+    if (id === undefined) return
     const owner = run && 'owner' in run.state ? run.state.owner : null
-    const { term, last_no } = log ?? { term: 0, last_no: 0 }
+    const { term, last_no } = write.log ?? { term: 0, last_no: 0 }
     const { id: thread, project_id } = write.thread
     this.#waiting.set(id, [id, thread, project_id, owner, run?.state.status ?? '', term, last_no])
     const due = this.#sentAt + times.between - performance.now()

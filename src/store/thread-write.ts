@@ -302,7 +302,7 @@ function stepRows(write: ThreadWrite, n: number) {
 }
 
 /** A new run's log begins with the commit that creates it. */
-export function logOf(write: ThreadWrite): LogRow | null {
+function logOf(write: ThreadWrite): LogRow | null {
   if ('log' in write) return write.log ?? null
   if (write.kind !== 'create_run' && write.kind !== 'create_thread') return null
   const thread = write.kind === 'create_thread' ? write.thread : null
