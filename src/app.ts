@@ -13,8 +13,9 @@ import { contextWindow } from './models/windows.ts'
 import { refuseOwnAddress } from './self-url.ts'
 import { StoreStartError } from './store/embedded/errors.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './store/embedded/launcher.ts'
+import type { Monotonic } from './store/clock.ts'
 import type { Connection } from './store/pool.ts'
-import { forgetNodes, hasOtherNodes } from './store/nodes.ts'
+import { hasOtherNodes } from './store/nodes.ts'
 import { openStore, within, type Store } from './store/store.ts'
 
 export interface App {
@@ -38,12 +39,18 @@ export interface App {
 export interface Tuning {
   /** Milliseconds between heartbeats. */
   beatMs?: number
+  /** Milliseconds between sweeps. */
+  sweepMs?: number
   /** Milliseconds that runs get to end when the server stops. */
   drainMs?: number
+  /** Seconds without a heartbeat after which a node counts as dead. */
+  silence?: number
+  /** What the node's lease is measured by. */
+  monotonic?: Monotonic
   modelTimeouts?: Partial<Timeouts>
 }
 
-const defaults = { beatMs: 1_000, drainMs: 8_000, silence: 5, maxAttempts: 3 }
+const defaults = { beatMs: 1_000, sweepMs: 1_000, drainMs: 8_000, maxAttempts: 3 }
 
 /** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
 export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
@@ -59,7 +66,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
     const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir: config.dataDir, log })
     if (embedded) started.push(() => embedded.stop())
-    const store = await connect(embedded, config, log)
+    const store = await connect(embedded, config, log, tuning)
     started.push(() => store.close())
     const { model, transport } = modelOf(config, tuning)
     if (transport) started.push(() => transport.close())
@@ -71,7 +78,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       log,
       capacity: config.capacity,
       beatMs: tuning.beatMs ?? defaults.beatMs,
-      silence: defaults.silence,
+      sweepMs: tuning.sweepMs ?? defaults.sweepMs,
       maxAttempts: defaults.maxAttempts,
       eventsKeptFor: config.eventsKeptFor,
     })
@@ -132,7 +139,7 @@ async function followOn(store: Store, server: Server, closed: Promise<unknown>, 
   if ((await connectionsOf(server)) === 0) return
   // Whoever takes the runs tells their news to nodes that live.
   const others = await store.beat().then(
-    () => hasOtherNodes(store.pool, store.node, defaults.silence),
+    () => hasOtherNodes(store.pool, store.node, store.lease.silence),
     () => false,
   )
   if (others) {
@@ -140,7 +147,7 @@ async function followOn(store: Store, server: Server, closed: Promise<unknown>, 
     await within(ms, closed)
     clearInterval(idle)
   }
-  await forgetNodes(store.pool, store.node, defaults.silence * 100).catch(() => {})
+  await store.leave().catch(() => {})
 }
 
 async function connectionsOf(server: Server): Promise<number> {
@@ -157,10 +164,15 @@ async function closeConnections(server: Server, closed: Promise<unknown>): Promi
   clearTimeout(late)
 }
 
-async function connect(embedded: EmbeddedPostgres | null, config: Config, log: Log): Promise<Store> {
+async function connect(
+  embedded: EmbeddedPostgres | null,
+  config: Config,
+  log: Log,
+  { silence, monotonic }: Tuning,
+): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
   try {
-    return await openStore({ connection, log })
+    return await openStore({ connection, log, silence, monotonic })
   } catch (error) {
     if (error instanceof StoreStartError || embedded) throw error
     // pg's own messages name host, user and database, never the password.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { text } from './support/mock-model.ts'
-import { readyToRun, startServer, tool } from './support/server.ts'
+import { readyToRun, startServer, tool, uploaded } from './support/server.ts'
 
 const server = await startServer()
 const { client, mock } = server
@@ -14,7 +14,7 @@ const whole: OpenAI.Beta.AssistantCreateParams = {
   description: 'Grinds corn.',
   instructions: 'Grind slowly.',
   tools: [tool('grind'), { type: 'code_interpreter' }, { type: 'file_search' }],
-  tool_resources: { code_interpreter: { file_ids: ['file-abcdefghijklmnopqrstuv'] } },
+  tool_resources: { code_interpreter: { file_ids: [await uploaded(server)] } },
   metadata: { team: 'stone', shift: 'late' },
   temperature: 0.2,
   top_p: 0.5,
@@ -55,11 +55,11 @@ test('every field of an assistant comes back as it was sent', async () => {
   }
 })
 
-test('null in a creation is the same as leaving the field out', async () => {
+test('null in a creation is the same as leaving the field out, but tools are a list or not there', async () => {
   const { id, created_at, ...plain } = await assistants.create({ model: 'mock-model' })
   const nulls = Object.fromEntries(
     Object.keys(whole)
-      .filter((key) => key !== 'model')
+      .filter((key) => key !== 'model' && key !== 'tools')
       .map((key) => [key, null]),
   )
   const answer = await server.fetch('/v1/assistants', {
@@ -70,6 +70,9 @@ test('null in a creation is the same as leaving the field out', async () => {
   const other = (await answer.json()) as OpenAI.Beta.Assistant
   assert.notEqual(other.id, id)
   assert.deepEqual({ ...other, id, created_at }, { ...plain, id, created_at })
+  const refused = assistants.create({ model: 'mock-model', tools: null as never })
+  const message = "400 Invalid type for 'tools': expected an array, but got null instead."
+  await assert.rejects(refused, { status: 400, message })
 })
 
 test('a change leaves what it omits as it was', async () => {

@@ -134,8 +134,8 @@ test('a value that is not among the allowed ones is told with all of them', asyn
     ...values: string[]
   ) => {
     const list = values.map((value) => `'${value}'`).join(', ')
-    const verb = values.length === 1 ? 'Value must be' : 'Supported values are:'
-    return refused(kind, fields, 'invalid_value', param, `Invalid value: '${got}'. ${verb} ${list}.`)
+    const message = `Invalid value: '${got}'. Supported values are: ${list}.`
+    return refused(kind, fields, 'invalid_value', param, message)
   }
   await invalid('message', { role: 'system' }, 'role', 'system', 'user', 'assistant')
   const kinds = ['function', 'code_interpreter', 'file_search']

@@ -179,9 +179,11 @@ test('deltas that were stored before their node was lost are in the history, and
     `update runs set owner_node = 'gone', lease_epoch = lease_epoch + 1, version = version + 1 where id = $1`,
     [path.run],
   )
+  const calls = mock.requests.length
   mock.next(hang())
   await other.app.engine.sweep()
   await there.until('run.step.failed')
+  await mock.received(calls)
   await other.fetch(`/v1/threads/${thread}/runs/${path.run}/cancel`, { method: 'POST' })
   assert.deepEqual(await there.toEnd(), await here.toEnd())
   assert.deepEqual(await allEvents(server, path), await allEvents(other, path))
@@ -190,9 +192,10 @@ test('deltas that were stored before their node was lost are in the history, and
 test('a held poll on another node is answered when the run ends', async () => {
   const { assistant, thread } = await readyToRun(server)
   const held = gate()
+  const calls = mock.requests.length
   mock.next(text('One', held.opened))
   const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
-  await mock.received(mock.requests.length - 1)
+  await mock.received(calls)
   const poll = other.fetch(`/v1/threads/${thread}/runs/${run.id}`, {
     headers: { 'x-stainless-poll-helper': 'true' },
   })

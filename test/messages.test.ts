@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { gate, text } from './support/mock-model.ts'
-import { readyToRun, startServer, textOf } from './support/server.ts'
+import { readyToRun, startServer, textOf, uploaded } from './support/server.ts'
 
 const server = await startServer()
 const { client, mock } = server
@@ -47,7 +47,7 @@ const image: OpenAI.Beta.Threads.ImageURLContentBlock = {
 }
 const file: OpenAI.Beta.Threads.ImageFileContentBlock = {
   type: 'image_file',
-  image_file: { file_id: 'file-abcdefghijklmnopqrstuv', detail: 'high' },
+  image_file: { file_id: await uploaded(server), detail: 'high' },
 }
 
 test('text parts, image URLs and image files come back in their order, text in its output form', async () => {
@@ -82,7 +82,7 @@ test('a message of 256,000 characters is stored whole', async () => {
 test('attachments come back as they were sent', async () => {
   const thread = await newThread()
   const attachments: OpenAI.Beta.Threads.MessageCreateParams['attachments'] = [
-    { file_id: 'file-a', tools: [{ type: 'file_search' }, { type: 'code_interpreter' }] },
+    { file_id: await uploaded(server), tools: [{ type: 'file_search' }, { type: 'code_interpreter' }] },
   ]
   const message = await messages.create(thread, { role: 'user', content: 'x', attachments })
   assert.deepEqual(message.attachments, attachments)

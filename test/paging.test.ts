@@ -77,6 +77,10 @@ before(async () => {
     path: `/v1/threads/${stepThread}/runs/${run.id}/steps`,
     ids: steps.map((row) => row.id),
   })
+
+  const more = []
+  for (let i = 0; i < 4; i++) more.push((await threads.create()).id)
+  lists.set('threads', { path: '/v1/threads', ids: [thread, runThread, stepThread, ...more] })
 })
 
 function listed(kind: string): Listed {
@@ -117,7 +121,7 @@ function expected(
   return [items, between.length > limit]
 }
 
-for (const kind of ['assistants', 'messages', 'runs', 'steps']) {
+for (const kind of ['assistants', 'threads', 'messages', 'runs', 'steps']) {
   test(`${kind} are paged by every pair of cursors, in both orders and at every limit`, async () => {
     const { path, ids } = listed(kind)
     const n = ids.length

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { gate, hang, text, toolCalls } from './support/mock-model.ts'
+import OpenAI from 'openai'
+import { makeFolder } from './support/embedded-postgres.ts'
+import { delta, gate, hang, text, toolCalls, type Answer } from './support/mock-model.ts'
+import { serve } from './support/npm-start.ts'
 import { readyToRun, startServer, textOf, tool } from './support/server.ts'
 
 // Servers that stop in order, and servers that vanish; the database stays.
@@ -93,6 +96,59 @@ test('the runs of a node that fell silent are taken over, and fail after three l
   assert.match(failed.last_error?.message ?? '', /stopped 3 times/)
   await client.beta.threads.messages.create(thread, { role: 'user', content: 'Free again.' })
 })
+
+test(
+  'a server that was paused until another took its runs wakes up to change and tell nothing',
+  { timeout: 60_000 },
+  async (t) => {
+    const server = await startServer()
+    const { assistant, thread } = await readyToRun(server)
+    const { db, mock } = server
+    const dataDir = await makeFolder(t)
+    const env = {
+      DATABASE_URL: db.url,
+      OPENAI_BASE_URL: mock.baseUrl,
+      OPENAI_API_KEY: 'sk-test-of-the-backend',
+    }
+    const paused = await serve(t, dataDir, { env })
+    const client = new OpenAI({ baseURL: `${paused.url}/v1`, apiKey: 'unused', maxRetries: 0 })
+    const [goOn, sent] = [gate(), gate()]
+    const halfAnswer: Answer = async (exchange) => {
+      await exchange.send(delta({ content: 'Half' }))
+      await goOn.opened
+      await exchange.send(delta({ content: ' of it' }))
+      sent.open()
+      await hang()(exchange)
+    }
+    mock.next(halfAnswer, text('Whole.'))
+    const deltas: string[] = []
+    const stream = client.beta.threads.runs.stream(thread, { assistant_id: assistant })
+    stream.on('textDelta', ({ value }) => deltas.push(value ?? ''))
+    await stream.emitted('textDelta')
+    const run = stream.currentRun()?.id ?? ''
+    paused.signalGroup('SIGSTOP')
+    await mock.received(1)
+    const ended = await server.client.beta.threads.runs.poll(run, { thread_id: thread })
+    assert.equal(ended.status, 'completed')
+    const rows = async () => [
+      await db.sql('select * from runs where id = $1', [run]),
+      await db.sql('select * from run_steps where run_id = $1 order by id', [run]),
+      await db.sql('select * from messages where thread_id = $1 order by id', [thread]),
+      await db.sql('select * from threads where id = $1', [thread]),
+    ]
+    const before = await rows()
+    // What the model goes on to say is there before the server wakes up.
+    goOn.open()
+    await sent.opened
+    paused.signalGroup('SIGCONT')
+    assert.equal(await mock.requests[0]?.ended, 'aborted')
+    // The stream goes on with what the other has told; of the text that came after, nothing.
+    assert.equal((await stream.finalRun()).status, 'completed')
+    assert.deepEqual(deltas, ['Half', 'Whole.'])
+    assert.deepEqual(await rows(), before)
+    assert.equal(mock.requests.length, 2)
+  },
+)
 
 test('a task whose run was ended elsewhere stops within a beat', async () => {
   const server = await startServer()

@@ -62,6 +62,8 @@ async function exerciseAll(): Promise<void> {
   assert.ok(message)
   await committedWrites(server.app.store.pool, [])
   await threads.messages.retrieve(message.id, { thread_id: thread })
+  // Without a sign of v2 this is answered in the memgpt dialect.
+  await fetch(`${server.app.url}/v1/threads/${thread}/runs`)
   await threads.messages.update(message.id, { thread_id: thread, metadata: { a: 'b' } })
   const ofRun = { thread_id: thread, run_id: run.id }
   const steps = (await threads.runs.steps.list(run.id, ofRun)).data
@@ -70,6 +72,7 @@ async function exerciseAll(): Promise<void> {
   const [last] = steps.slice(-1)
   for (const order of ['asc', 'desc'] as const) {
     await assistants.list({ order, after: assistant })
+    await server.fetch(`/v1/threads?order=${order}&after=${thread}`)
     await threads.messages.list(thread, { order, after: message.id })
     await threads.messages.list(thread, { order, run_id: run.id, after: message.id })
     await threads.runs.list(thread, { order, after: run.id })

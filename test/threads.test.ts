@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { hang, text, toolCalls } from './support/mock-model.ts'
-import { readyToRun, startServer, textOf, tool } from './support/server.ts'
+import { readyToRun, startServer, textOf, tool, uploaded } from './support/server.ts'
 
 // No sweep but the first: what a deletion hides must be hidden before the rows are purged.
-const server = await startServer({ tuning: { beatMs: 3_600_000 } })
+const server = await startServer({ tuning: { sweepMs: 3_600_000 } })
 const { client, mock } = server
 const { threads } = client.beta
 
@@ -78,7 +78,7 @@ test('a thread is created with messages in the order of the array, metadata and 
 test('a change of a thread merges metadata, replaces resources, and leaves what it omits', async () => {
   const { id, ...rest } = await threads.create({
     metadata: { a: '1', b: '2' },
-    tool_resources: { code_interpreter: { file_ids: ['file-a'] } },
+    tool_resources: { code_interpreter: { file_ids: [await uploaded(server)] } },
   })
   const merged = await threads.update(id, { metadata: { b: '', c: '3' } })
   assert.deepEqual(merged, { id, ...rest, metadata: { a: '1', c: '3' } })

@@ -1,9 +1,21 @@
+import { Type, type Static } from 'typebox'
+import { Nullable } from './schema.ts'
+
 // The one registry of errors that this server answers (wire.md §9). docs/errors.md lists each key, and a test
 // fails when either side misses one.
 
-export interface ErrorBody {
-  error: { message: string; type: string; param: string | null; code: string | null }
-}
+/** What every error says; `type` and `code` are those of its kind. */
+export const ErrorFields = Type.Object(
+  {
+    message: Type.String({ description: 'What was wrong and what to do' }),
+    type: Type.String(),
+    param: Nullable(Type.String({ description: 'The path of the field that was wrong' })),
+    code: Nullable(Type.String()),
+  },
+  { title: 'Error' },
+)
+export const ErrorResponse = Type.Object({ error: ErrorFields }, { title: 'ErrorResponse' })
+export type ErrorBody = Static<typeof ErrorResponse>
 
 interface ErrorKind {
   status: number

@@ -1,9 +1,18 @@
 import { Type, type Static } from 'typebox'
 import { closed, Literals, Maybe, Metadata, MetadataChange } from './schema.ts'
-import { HostedToolName, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolResources } from './tools.ts'
+import {
+  HostedToolName,
+  NewToolResources,
+  ReasoningEffort,
+  ResponseFormat,
+  Tool,
+  ToolChoice,
+  ToolResources,
+} from './tools.ts'
 
 // Request bodies and queries of the v2 dialect (wire.md §4): one definition is the type and the validator.
-// Keys that are not listed are refused (wire.md §1 "Unknown body keys").
+// Keys that are not listed are refused (wire.md §1 "Unknown body keys"), and null where the published schema has none.
+// The limits on parts, attachments, messages and outputs of one request are this server's own.
 
 const Temperature = Type.Number({ minimum: 0, maximum: 2 })
 const TopP = Type.Number({ minimum: 0, maximum: 1 })
@@ -13,9 +22,7 @@ const assistantFields = {
   name: Maybe(Type.String({ maxLength: 256 })),
   description: Maybe(Type.String({ maxLength: 512 })),
   instructions: Maybe(Instructions),
-  tools: Maybe(Type.Array(Tool, { maxItems: 128 })),
-  tool_resources: Maybe(ToolResources),
-  metadata: Maybe(Metadata),
+  tools: Type.Optional(Type.Array(Tool, { maxItems: 128 })),
   temperature: Maybe(Temperature),
   top_p: Maybe(TopP),
   response_format: Maybe(ResponseFormat),
@@ -23,12 +30,22 @@ const assistantFields = {
 }
 const Model = Type.String({ minLength: 1, maxLength: 256 })
 
-export const CreateAssistant = Type.Object({ model: Model, ...assistantFields }, closed)
+export const CreateAssistant = Type.Object(
+  { ...assistantFields, model: Model, tool_resources: Maybe(NewToolResources), metadata: Maybe(Metadata) },
+  closed,
+)
 export const ModifyAssistant = Type.Object(
-  { ...assistantFields, model: Type.Optional(Model), metadata: Maybe(MetadataChange) },
+  {
+    ...assistantFields,
+    model: Type.Optional(Model),
+    tool_resources: Maybe(ToolResources),
+    metadata: Maybe(MetadataChange),
+  },
   closed,
 )
 
+/** Its beginning is looked at: `data:` URLs may be long. */
+const Url = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9+.-]*:' })
 const imageDetail = Type.Optional(Literals('auto', 'low', 'high'))
 const ContentPart = Type.Union([
   Type.Object(
@@ -45,7 +62,7 @@ const ContentPart = Type.Union([
   Type.Object(
     {
       type: Type.Literal('image_url'),
-      image_url: Type.Object({ url: Type.String(), detail: imageDetail }, closed),
+      image_url: Type.Object({ url: Url, detail: imageDetail }, closed),
     },
     closed,
   ),
@@ -79,8 +96,8 @@ export const CreateMessage = Type.Object(
 
 export const CreateThread = Type.Object(
   {
-    messages: Maybe(Type.Array(CreateMessage, { maxItems: 1_000 })),
-    tool_resources: Maybe(ToolResources),
+    messages: Type.Optional(Type.Array(CreateMessage, { maxItems: 10_000 })),
+    tool_resources: Maybe(NewToolResources),
     metadata: Maybe(Metadata),
   },
   closed,
@@ -94,7 +111,7 @@ export const ModifyMetadata = Type.Object({ metadata: Maybe(MetadataChange) }, c
 const runFields = {
   assistant_id: Type.String(),
   model: Maybe(Model),
-  instructions: Maybe(Instructions),
+  instructions: Maybe(Type.String()),
   tools: Maybe(Type.Array(Tool, { maxItems: 20 })),
   metadata: Maybe(Metadata),
   temperature: Maybe(Temperature),
@@ -109,7 +126,7 @@ const runFields = {
     ),
   ),
   tool_choice: Maybe(ToolChoice),
-  parallel_tool_calls: Maybe(Type.Boolean()),
+  parallel_tool_calls: Type.Optional(Type.Boolean()),
   response_format: Maybe(ResponseFormat),
   reasoning_effort: Maybe(ReasoningEffort),
 }
@@ -117,13 +134,13 @@ const runFields = {
 export const CreateRun = Type.Object(
   {
     ...runFields,
-    additional_instructions: Maybe(Instructions),
-    additional_messages: Maybe(Type.Array(CreateMessage, { maxItems: 1_000 })),
+    additional_instructions: Maybe(Type.String()),
+    additional_messages: Maybe(Type.Array(CreateMessage, { maxItems: 10_000 })),
   },
   closed,
 )
 export const CreateThreadAndRun = Type.Object(
-  { ...runFields, thread: Maybe(CreateThread), tool_resources: Maybe(ToolResources) },
+  { ...runFields, thread: Type.Optional(CreateThread), tool_resources: Maybe(ToolResources) },
   closed,
 )
 export const SubmitToolOutputs = Type.Object(

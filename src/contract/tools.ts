@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { closed, Literals, Maybe, Nullable } from './schema.ts'
+import { closed, Literals, Maybe, Metadata, Nullable } from './schema.ts'
 
 // What assistants and runs are set to do (wire.md §4, §5): the same shapes in requests and in answers.
 
@@ -8,7 +8,7 @@ export const FunctionTool = Type.Object(
     type: Type.Literal('function'),
     function: Type.Object(
       {
-        name: Type.String({ minLength: 1, maxLength: 64 }),
+        name: Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
         description: Type.Optional(Type.String()),
         parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
         strict: Maybe(Type.Boolean()),
@@ -95,24 +95,64 @@ export const TruncationStrategy = Type.Object(
 
 export const ReasoningEffort = Literals('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max')
 
+const codeFiles = Type.Optional(
+  Type.Object({ file_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 20 })) }, closed),
+)
+const storeIds = Type.Optional(Type.Array(Type.String(), { maxItems: 1 }))
+
+/** What a tool works with, as it is shown and changed. */
 export const ToolResources = Type.Object(
   {
-    code_interpreter: Type.Optional(
-      Type.Object({ file_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 20 })) }, closed),
+    code_interpreter: codeFiles,
+    file_search: Type.Optional(Type.Object({ vector_store_ids: storeIds }, closed)),
+  },
+  { ...closed, title: 'ToolResources' },
+)
+
+const ChunkingStrategy = Type.Union(
+  [
+    Type.Object({ type: Type.Literal('auto') }, closed),
+    Type.Object(
+      {
+        type: Type.Literal('static'),
+        static: Type.Object(
+          {
+            max_chunk_size_tokens: Type.Integer({ minimum: 100, maximum: 4_096 }),
+            chunk_overlap_tokens: Type.Integer({ minimum: 0 }),
+          },
+          closed,
+        ),
+      },
+      closed,
     ),
+  ],
+  { title: 'ChunkingStrategy' },
+)
+
+const VectorStoreHelper = Type.Object(
+  {
+    file_ids: Type.Optional(Type.Array(Type.String())),
+    chunking_strategy: Type.Optional(ChunkingStrategy),
+    metadata: Maybe(Metadata),
+  },
+  { ...closed, title: 'VectorStoreHelper' },
+)
+
+/** What a tool is to work with, at a creation: besides the ids of vector stores, one store to be made. */
+export const NewToolResources = Type.Object(
+  {
+    code_interpreter: codeFiles,
     file_search: Type.Optional(
       Type.Object(
         {
-          vector_store_ids: Type.Optional(Type.Array(Type.String(), { maxItems: 1 })),
-          vector_stores: Type.Optional(
-            Type.Array(Type.Record(Type.String(), Type.Unknown()), { maxItems: 1 }),
-          ),
+          vector_store_ids: storeIds,
+          vector_stores: Type.Optional(Type.Array(VectorStoreHelper, { maxItems: 1 })),
         },
         closed,
       ),
     ),
   },
-  { ...closed, title: 'ToolResources' },
+  { ...closed, title: 'NewToolResources' },
 )
 
 export type FunctionTool = Static<typeof FunctionTool>
@@ -122,3 +162,4 @@ export type ToolChoice = Static<typeof ToolChoice>
 export type ResponseFormat = Static<typeof ResponseFormat>
 export type TruncationStrategy = Static<typeof TruncationStrategy>
 export type ToolResources = Static<typeof ToolResources>
+export type NewToolResources = Static<typeof NewToolResources>

@@ -74,10 +74,10 @@ export function endsRun({ event, data }: StreamEvent): boolean {
   return isRunEvent(event) && isTerminal((data as RunObject).status)
 }
 
-// What is stored is shorter than what is sent: the settings of a run, which may be long and never change, are left
+// What is stored is shorter than what is sent: what is the same in all events of a run, its settings above all, is left
 // out, data that stay the same are written once, and deltas of one item that follow each other are one entry.
 
-/** Fields of a run that change during its life. */
+/** Fields of a run that change during its life; of its metadata, which clients change, the present are shown. */
 const changing = [
   'status',
   'required_action',
@@ -89,7 +89,6 @@ const changing = [
   'completed_at',
   'incomplete_details',
   'usage',
-  'metadata',
 ] satisfies (keyof RunObject)[]
 
 interface Whole {

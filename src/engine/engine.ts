@@ -1,33 +1,34 @@
 import { isTerminal } from '../contract/events.ts'
 import type { RunRecord } from '../domain/records.ts'
-import { leaseOf } from '../domain/run.ts'
-import { noUsage } from '../domain/usage.ts'
 import { reasonOf } from '../log.ts'
 import { purgeEvents } from '../store/event-log.ts'
-import { forgetNodes } from '../store/nodes.ts'
-import { applyRunEvent } from '../store/run-writes.ts'
-import { claimRuns, dueRuns, orphanedRuns, ownedRuns } from '../store/runs.ts'
+import { purgeFiles } from '../store/file-uploads.ts'
+import { claimRuns } from '../store/runs.ts'
 import { purgeThreads } from '../store/threads.ts'
-import { RunTask, type TaskDeps } from './run-task.ts'
+import { Cadence } from './cadence.ts'
+import { Heartbeat } from './heartbeat.ts'
+import type { TaskDeps } from './run-task.ts'
+import { Sweep, sweepLimit } from './sweep.ts'
+import { Tasks } from './tasks.ts'
 
 export interface EngineOptions extends TaskDeps {
   /** Runs that this node executes at a time; more stay queued. */
   capacity: number
-  /** Milliseconds between heartbeats; each also sweeps. */
+  /** Milliseconds between heartbeats. */
   beatMs: number
-  /** Seconds without a heartbeat after which another node counts as dead. */
-  silence: number
+  /** Milliseconds between sweeps, and between purges. */
+  sweepMs: number
   /** How often a turn may lose its lease before its run fails. */
   maxAttempts: number
   /** Seconds for which the events of a run can be read, counted from its end. */
   eventsKeptFor: number
 }
 
-/** Rows a sweep handles at a time; the rest waits for the next beat. */
-const sweepLimit = 200
-
-/** Rows of deleted threads removed a beat, of each kind. */
+/** Rows of deleted threads removed in a round, of each kind. */
 const purgeRows = 2_000
+
+/** Pieces of deleted files removed in a round. */
+const purgePieces = 100
 
 /** Seconds for which a log outlives its time, for whoever is still reading it. */
 const logGrace = 120
@@ -35,33 +36,41 @@ const logGrace = 120
 /** What handing back the runs of a stopping server may take: an abort and a commit each. */
 const releaseMs = 3_000
 
-/** Executes the runs that this node owns, and sweeps for those that nobody looks after. */
+/**
+ * Executes the runs that this node owns, and sweeps for those that nobody looks after. The heartbeat, the sweep and the
+ * purge of deleted rows go on side by side: none of them waits for another.
+ */
 export class Engine {
   readonly #options: EngineOptions
-  readonly #tasks = new Map<string, { task: RunTask; done: Promise<void> }>()
+  readonly #tasks: Tasks
+  readonly #sweep: Sweep
+  readonly #heartbeat: Heartbeat
+  readonly #sweeping: Cadence
+  readonly #purging: Cadence
   readonly #unwatch: () => void
-  #timer: NodeJS.Timeout | null = null
-  #sweeping: Promise<void> | null = null
-  /** Runs that the database says are ours although no task has them, as of the last beat. */
-  #suspects = new Set<string>()
-  #backlog = true
+  /** Runs may be waiting that nobody has looked for. */
+  #backlog = false
   #claiming = false
   #draining = false
 
   constructor(options: EngineOptions) {
+    const { store, log, capacity, beatMs, sweepMs, maxAttempts } = options
     this.#options = options
-    const { store } = options
-    store.hasRoom = () => !this.#draining && this.#tasks.size < options.capacity
+    const onEnd = () => this.#goOnClaiming()
+    const onFailure = (run: RunRecord, cause: unknown) => this.#abandon(run, cause)
+    this.#tasks = new Tasks({ ...options, onFailure, onEnd })
+    const takesRuns = () => !this.#draining && store.lease.held
+    this.#sweep = new Sweep({ store, log, maxAttempts, tasks: this.#tasks, takesRuns })
+    this.#heartbeat = new Heartbeat({ store, log, beatMs, onLost: () => this.#giveUp() })
+    this.#sweeping = new Cadence(() => this.#sweepOnce(), sweepMs)
+    this.#purging = new Cadence(() => this.#purge(), sweepMs)
+    store.room.open(() => (takesRuns() ? capacity - this.#tasks.size : 0), onEnd)
     this.#unwatch = store.signals.watchAll((run) => this.#onChange(run))
   }
 
-  /** Starts the heartbeat and takes what is waiting. */
+  /** Starts to beat, to sweep and to take what is waiting. */
   start(): void {
-    this.#timer = setInterval(() => {
-      // A slow beat is not followed by a queue of them.
-      if (!this.#sweeping) void this.sweep()
-    }, this.#options.beatMs)
-    void this.sweep()
+    for (const part of [this.#heartbeat, this.#sweeping, this.#purging]) part.start()
   }
 
   /** Runs executing on this node now. */
@@ -69,72 +78,48 @@ export class Engine {
     return this.#tasks.size
   }
 
-  /** One heartbeat with its sweep, begun after this call: expired runs, runs of dead nodes, unowned runs, deleted threads. */
+  /** One heartbeat, one sweep and one purge, begun after this call. */
   async sweep(): Promise<void> {
-    while (this.#sweeping) await this.#sweeping
-    this.#sweeping = this.#sweepOnce()
-      .catch((error: unknown) => this.#options.log.warn('a sweep failed', { reason: reasonOf(error) }))
-      .finally(() => (this.#sweeping = null))
-    await this.#sweeping
+    for (const part of [this.#heartbeat, this.#sweeping, this.#purging]) await part.once()
   }
 
-  /** Takes no more runs and gives the present ones `graceMs` to end. */
+  /** Takes no more runs and gives the present ones `graceMs` to end. They stay this node's: it goes on beating. */
   async settle(graceMs: number): Promise<void> {
     this.#draining = true
-    if (this.#timer) clearInterval(this.#timer)
-    await this.#sweeping
-    await this.#idle(graceMs)
+    await this.#tasks.idle(graceMs)
   }
 
   /** Hands back what is left: an unfinished turn is undone and its run queued for whoever comes next. */
   async release(): Promise<void> {
-    for (const { task } of this.#tasks.values()) task.interrupt('release')
-    await this.#idle(releaseMs)
+    const { store, log } = this.#options
+    // A run that is announced from now on is taken over by whoever finds that its owner has left.
     this.#unwatch()
-    const { store, silence } = this.#options
-    await forgetNodes(store.pool, store.node, silence * 100)
+    this.#tasks.release()
+    await this.#tasks.idle(releaseMs)
+    await Promise.all([this.#heartbeat, this.#sweeping, this.#purging].map((part) => part.stop()))
+    // A node that cannot beat could not say this either.
+    if (!store.lease.held) return
+    await store
+      .leave()
+      .catch((error: unknown) => log.warn('the heartbeat was not withdrawn', { reason: reasonOf(error) }))
   }
 
-  /** Resolves when no task is left, or after `ms`. */
-  async #idle(ms: number): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ms)
-    await Promise.race([Promise.all([...this.#tasks.values()].map(({ done }) => done)), late])
-    clearTimeout(timer)
+  /** This node may be taken for dead soon: whatever it works on is broken off, and its late commits are refused. */
+  #giveUp(): void {
+    this.#sweep.suspectAll()
+    this.#tasks.interrupt('gone')
   }
 
   #onChange(run: RunRecord): void {
-    const running = this.#tasks.get(run.id)
-    const { status } = run.state
-    if (running) {
-      if (status === 'cancelling') running.task.interrupt('cancel')
-      else if (isTerminal(status)) running.task.interrupt('gone')
-      // Outputs came in before the turn that asked for them has left: the next one follows it.
-      else if (this.#isOurs(run) && run.state.epoch > running.task.epoch) {
-        void running.done.then(() => this.#execute(run))
-      }
-    } else if (status === 'queued') {
-      if (this.#isOurs(run)) this.#execute(run)
-      else this.#backlog = true
+    const { state } = run
+    if (state.status === 'queued') {
+      if (state.owner === this.#options.store.node) this.#tasks.start(run)
+      else void this.#claim()
+      return
     }
-  }
-
-  #isOurs(run: RunRecord): boolean {
-    return run.state.status === 'queued' && run.state.owner === this.#options.store.node
-  }
-
-  #execute(run: RunRecord): void {
-    const task = new RunTask(this.#options, run)
-    const done = task
-      .execute()
-      .catch((error: unknown) => this.#abandon(run, error))
-      .finally(() => this.#ended(run.id))
-    this.#tasks.set(run.id, { task, done })
-  }
-
-  #ended(runId: string): void {
-    this.#tasks.delete(runId)
-    if (this.#backlog) void this.#claim()
+    const task = this.#tasks.get(run.id)
+    if (state.status === 'cancelling') task?.interrupt('cancel')
+    else if (isTerminal(state.status)) task?.interrupt('gone')
   }
 
   /** The store failed under a task: its run is handed back as soon as the store answers again. */
@@ -142,89 +127,64 @@ export class Engine {
     const { log } = this.#options
     log.error('a run could not be carried on', { run: run.id, reason: reasonOf(cause) })
     try {
-      await this.#loseLease(run)
+      await this.#sweep.handBack(run)
     } catch (error) {
-      // The next beats find it again.
+      // The next sweeps find it again.
       log.error('a run could not be handed back', { run: run.id, reason: reasonOf(error) })
     }
   }
 
+  /** There is more room than before: takes what was left waiting for it. */
+  #goOnClaiming(): void {
+    if (this.#backlog) void this.#claim()
+  }
+
+  /** Takes waiting runs as long as there are some, and room for them. */
   async #claim(): Promise<void> {
-    const { store, capacity, log } = this.#options
-    if (this.#claiming || !store.hasRoom()) return
+    // Who is claiming already looks once more, for what was announced behind its back.
+    this.#backlog = true
+    if (this.#claiming) return
     this.#claiming = true
     try {
-      const room = capacity - this.#tasks.size
-      const runs = await claimRuns(store.pool, store.node, Math.min(room, sweepLimit))
-      this.#backlog = runs.length === Math.min(room, sweepLimit)
-      for (const run of runs) this.#execute(run)
+      for (let room = true; room && this.#backlog;) room = await this.#claimSome()
     } catch (error) {
-      log.warn('waiting runs could not be claimed', { reason: reasonOf(error) })
+      this.#options.log.warn('waiting runs could not be claimed', { reason: reasonOf(error) })
     } finally {
       this.#claiming = false
     }
   }
 
+  /** False if there was no room. */
+  async #claimSome(): Promise<boolean> {
+    const { store } = this.#options
+    const places = store.room.take(sweepLimit)
+    if (places.count === 0) return false
+    this.#backlog = false
+    try {
+      const runs = await claimRuns(store.pool, store.node, places.count)
+      if (runs.length === places.count) this.#backlog = true
+      for (const run of runs) this.#tasks.start(run)
+    } catch (error) {
+      this.#backlog = true
+      throw error
+    } finally {
+      places.free()
+    }
+    return true
+  }
+
   async #sweepOnce(): Promise<void> {
-    const { store } = this.#options
-    await store.beat()
-    await this.#expireDue()
-    await this.#takeOrphans()
-    await this.#reconcile()
-    if (!this.#draining) await this.#claim()
-    await purgeThreads(store.pool, sweepLimit, purgeRows)
-    await purgeEvents(store.pool, this.#options.eventsKeptFor + logGrace, sweepLimit, purgeRows)
+    await this.#sweep.run()
+    await this.#claim()
   }
 
-  async #expireDue(): Promise<void> {
-    const { store } = this.#options
-    for (const run of await dueRuns(store.pool, sweepLimit)) {
-      const running = this.#tasks.get(run.id)
-      // A run of ours knows its unfinished text, so its own task ends it.
-      if (running) {
-        if (store.clock.now() >= running.task.deadline) running.task.interrupt('expire')
-        continue
-      }
-      await applyRunEvent(store, run, () => ({
-        event: { type: 'expire', usage: noUsage, now: store.clock.now() },
-      }))
-    }
-  }
-
-  /**
-   * Compares what the database says is ours with what is in memory. Tasks learn here what another node decided
-   * about their runs. Runs without a task are handed back: a commit or its answer was lost; with one beat of
-   * grace, since a run is committed a moment before it is announced.
-   */
-  async #reconcile(): Promise<void> {
-    const { store } = this.#options
-    const tasks = [...this.#tasks.values()].map(({ task }) => task)
-    const owned = new Map((await ownedRuns(store.pool, store.node)).map((run) => [run.id, run]))
-    for (const task of tasks) {
-      const run = owned.get(task.runId)
-      if (run === undefined) task.interrupt('gone')
-      else if (run.state.status === 'cancelling') task.interrupt('cancel')
-    }
-    const missing = [...owned.values()].filter((run) => !this.#tasks.has(run.id))
-    for (const run of missing) if (this.#suspects.has(run.id)) await this.#loseLease(run)
-    this.#suspects = new Set(missing.map((run) => run.id))
-  }
-
-  async #loseLease(run: RunRecord): Promise<void> {
-    const { store, maxAttempts } = this.#options
-    const lease = leaseOf(run.state)
-    if (lease === null) return
-    await applyRunEvent(store, run, () => ({
-      event: { type: 'lose_lease', lease, maxAttempts, now: store.clock.now() },
-    }))
-    this.#backlog = true
-  }
-
-  async #takeOrphans(): Promise<void> {
-    const { store, silence, log } = this.#options
-    for (const run of await orphanedRuns(store.pool, store.node, silence, sweepLimit)) {
-      log.warn('taking over a run of a node that fell silent', { run: run.id })
-      await this.#loseLease(run)
-    }
+  async #purge(): Promise<void> {
+    const { store, log, eventsKeptFor } = this.#options
+    const failed = (error: unknown) => log.warn('a purge failed', { reason: reasonOf(error) })
+    await Promise.all([
+      purgeThreads(store.pool, sweepLimit, purgeRows).catch(failed),
+      purgeFiles(store.pool, sweepLimit, purgePieces).catch(failed),
+      purgeEvents(store.pool, eventsKeptFor + logGrace, sweepLimit, purgeRows).catch(failed),
+    ])
   }
 }

@@ -123,6 +123,7 @@ export class RunTask {
         await calling
         break
       }
+      if (!this.#isOurs()) break
       if (!turn.hasUnstored) this.#log.publish(turn.takeEvents())
       await woken
     }
@@ -140,6 +141,7 @@ export class RunTask {
   }
 
   async #call(turn: Turn, context: TurnContext): Promise<Outcome> {
+    if (!this.#isOurs()) return { interrupted: 'gone' }
     if (context.kind === 'over_budget') return { overBudget: context.budget }
     const { model, store, log } = this.#deps
     try {
@@ -225,6 +227,15 @@ export class RunTask {
 
   #event(type: 'start' | 'progress' | 'release'): RunEvent {
     return { type, lease: this.#lease, now: this.#deps.store.clock.now() }
+  }
+
+  /**
+   * False once another node may have the run: then nothing is told or asked any more. A process that was paused learns
+   * it here, before any timer tells it.
+   */
+  #isOurs(): boolean {
+    if (!this.#deps.store.lease.held) this.interrupt('gone')
+    return this.#interruption !== 'gone'
   }
 
   #isCancelling(): boolean {

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { ApiError } from '../contract/errors.ts'
 
@@ -15,8 +16,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
  */
 export function registerBodyParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_: unknown, body: Buffer) =>
-    parse(body),
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async ({ headers }: { headers: IncomingHttpHeaders }, body: Buffer) => {
+      checkEncoding(headers)
+      return parse(body)
+    },
   )
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: { headers: object }, body: Buffer) => {
     if (body.length === 0) return undefined
@@ -24,6 +30,19 @@ export function registerBodyParsers(app: FastifyInstance): void {
     const message = `Unsupported content type '${type.slice(0, 100)}': send the request body as 'application/json'.`
     throw new ApiError('unsupported_content_type', message)
   })
+}
+
+/** JSON is UTF-8 (RFC 8259 §8.1), and comes as it is: what says otherwise would be read wrongly. */
+function checkEncoding(headers: IncomingHttpHeaders): void {
+  const charset = /;\s*charset="?([^\s;"]+)/i.exec(headers['content-type'] ?? '')?.[1]
+  if (charset !== undefined && !/^(utf-?8|us-ascii)$/i.test(charset)) {
+    const message = `Unsupported charset '${charset.slice(0, 100)}': send the request body as UTF-8.`
+    throw new ApiError('unsupported_content_type', message)
+  }
+  const coding = headers['content-encoding']
+  if (coding === undefined || /^(identity)?$/i.test(coding)) return
+  const message = `Unsupported content encoding '${coding.slice(0, 100)}': send the request body as it is.`
+  throw new ApiError('unsupported_content_type', message)
 }
 
 function parse(body: Buffer): unknown {

@@ -1,9 +1,11 @@
+import type { FastifyReply } from 'fastify'
 import type pg from 'pg'
 import { ApiError } from '../contract/errors.ts'
 import type { CreateMessage } from '../contract/requests.ts'
-import type { HostedToolName } from '../contract/tools.ts'
+import type { HostedToolName, NewToolResources } from '../contract/tools.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { attachedTools } from '../store/messages.ts'
+import type { HttpContext } from './context.ts'
 
 // The tools that the hosted service ran by itself, and that this server does not run: `file_search` and
 // `code_interpreter`. Assistants may list them, and a run goes on without them unless it cannot do without.
@@ -38,6 +40,33 @@ export async function refuseDemandedTools(
   const before = await attachedTools(pool, run.project_id, run.thread_id)
   const there = before.find((type) => listed.includes(type))
   if (there) throw notAvailable(there, 'for which a message of the thread has a file attached')
+}
+
+const header = 'x-tools-not-run'
+
+/** A run goes on without the tools that this server does not run; whoever made it can know. */
+export function tellNotRun({ log }: HttpContext, reply: FastifyReply, run: RunRecord): void {
+  const tools = hostedTools(run)
+  if (tools.length === 0) return
+  reply.header(header, tools.join(', '))
+  log.info('a run goes on without tools that this server does not run', {
+    run: run.id,
+    tools: tools.join(', '),
+  })
+}
+
+/**
+ * What lists files to be searched is created without its vector store, so that apps which always ask for one live; it is
+ * kept as it was asked for, and shown without.
+ */
+export function tellNoStore(
+  { log }: HttpContext,
+  reply: FastifyReply,
+  resources: NewToolResources | null | undefined,
+): void {
+  if (!resources?.file_search?.vector_stores?.length) return
+  reply.header(header, 'file_search')
+  log.info('a vector store was asked for, which this server does not make', { request: reply.request.id })
 }
 
 function notAvailable(tool: string, why: string): ApiError {

@@ -2,15 +2,17 @@ import { ApiError, notFound } from '../contract/errors.ts'
 import type { CreateMessage } from '../contract/requests.ts'
 import type { MessageRecord } from '../domain/records.ts'
 import type { HttpContext } from './context.ts'
+import { refuseMissingFiles } from './named-files.ts'
 import { newMessage } from './new-records.ts'
 
-/** Adds a client's message to a thread. Throws ApiError if the thread is gone or a run holds it. */
+/** Adds a client's message to a thread. Throws ApiError if it names a missing file, or the thread is gone or held. */
 export async function addMessage(
   { store }: HttpContext,
   project_id: string,
   thread: string,
   body: CreateMessage,
 ): Promise<MessageRecord> {
+  await refuseMissingFiles(store.pool, project_id, { messages: [body] })
   const message = newMessage(project_id, thread, store.clock.now(), body)
   const key = { id: thread, project_id }
   const written = await store.write({ kind: 'append', thread: key, messages: [message] })

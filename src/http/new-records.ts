@@ -1,7 +1,7 @@
 import { ApiError } from '../contract/errors.ts'
 import { newId } from '../contract/ids.ts'
 import type { MessageContent } from '../contract/objects.ts'
-import type { Tool, ToolChoice } from '../contract/tools.ts'
+import type { Tool, ToolChoice, TruncationStrategy } from '../contract/tools.ts'
 import type {
   CreateAssistant,
   CreateMessage,
@@ -56,16 +56,15 @@ function contentOf(content: CreateMessage['content']): MessageContent[] {
   return content.map((part) => (part.type === 'text' ? text(part.text) : part))
 }
 
-/** A queued run, owned by `owner` from the start if that node has room for it. */
+/** A queued run that nobody owns. */
 export function newRun(options: {
   assistant: AssistantRecord
   thread: string
   now: number
   ttl: number
-  owner: string | null
   body: RunFields & { additional_instructions?: string | null }
 }): RunRecord {
-  const { assistant, thread, now, ttl, owner, body } = options
+  const { assistant, thread, now, ttl, body } = options
   return {
     id: newId('run'),
     project_id: assistant.project_id,
@@ -74,7 +73,7 @@ export function newRun(options: {
     created_at: now,
     settings: resolveSettings(assistant, body),
     metadata: body.metadata ?? {},
-    state: newRunState(owner, now + ttl),
+    state: newRunState(null, now + ttl),
   }
 }
 
@@ -83,9 +82,9 @@ function resolveSettings(
   assistant: AssistantRecord,
   body: RunFields & { additional_instructions?: string | null },
 ): RunSettings {
+  // An empty list or text is a value of the run's own; null is none.
   const tools = body.tools ?? assistant.tools
   const instructions = body.instructions ?? assistant.instructions ?? ''
-  const truncation = body.truncation_strategy
   return {
     model: body.model ?? assistant.model,
     instructions: [instructions, body.additional_instructions ?? '']
@@ -100,14 +99,22 @@ function resolveSettings(
     response_format: body.response_format ?? assistant.response_format,
     max_prompt_tokens: body.max_prompt_tokens ?? null,
     max_completion_tokens: body.max_completion_tokens ?? null,
-    truncation_strategy: {
-      type: truncation?.type ?? 'auto',
-      last_messages: truncation?.last_messages ?? null,
-    },
+    truncation_strategy: checkedTruncation(body.truncation_strategy),
   }
 }
 
+/** Throws for `last_messages` without a number, which would cut nothing off. */
+function checkedTruncation(asked: RunFields['truncation_strategy']): TruncationStrategy {
+  const { type = 'auto', last_messages = null } = asked ?? {}
+  if (type === 'auto' || last_messages !== null) return { type, last_messages }
+  const param = 'truncation_strategy.last_messages'
+  throw new ApiError('missing_parameter', `Missing required parameter: '${param}'.`, param)
+}
+
 function checkedToolChoice(choice: ToolChoice | null, tools: Tool[]): ToolChoice | null {
+  if (choice === 'required' && tools.length === 0) {
+    throw new ApiError('tool_choice_unknown', "tool_choice is 'required', and the run has no tools.")
+  }
   // Whether a tool of another type can be had is hosted-tools.ts's to say.
   if (choice === null || typeof choice === 'string' || choice.type !== 'function') return choice
   const { name } = choice.function
@@ -148,7 +155,7 @@ export function changedAssistant(old: AssistantRecord, body: ModifyAssistant): A
     ...old,
     ...(given as Partial<AssistantRecord>),
     ...(model === undefined ? {} : { model }),
-    ...(tools === undefined ? {} : { tools: tools ?? [] }),
+    ...(tools === undefined ? {} : { tools }),
     ...(response_format === undefined ? {} : { response_format: response_format ?? 'auto' }),
     metadata: mergeMetadata(old.metadata, metadata),
   }

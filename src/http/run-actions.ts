@@ -1,27 +1,32 @@
 import type { FastifyReply } from 'fastify'
 import { ApiError, notFound } from '../contract/errors.ts'
 import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
-import type { HostedToolName } from '../contract/tools.ts'
-import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
 import { creationBatch, logStart } from '../domain/event-log.ts'
+import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
+import { newRunState } from '../domain/run.ts'
 import { getAssistant } from '../store/assistants.ts'
 import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
 import type { HttpContext } from './context.ts'
-import { hostedTools, refuseDemandedTools } from './hosted-tools.ts'
+import { refuseDemandedTools, tellNoStore, tellNotRun } from './hosted-tools.ts'
+import { refuseMissingFiles } from './named-files.ts'
 import { newMessage, newRun, newThread } from './new-records.ts'
 import { checkId } from './route.ts'
 import { RunStream } from './run-stream.ts'
+import { checkResources, threadResources } from './tool-resources.ts'
 import { answeredOutputs } from './tool-outputs.ts'
 
 // What clients do to runs, in either dialect.
 
 /** A run that is about to be created. */
 export interface PendingRun {
+  /** As yet without an owner. */
   run: RunRecord
   /** The thread if it is made together with the run. */
   newThread: ThreadRecord | null
-  /** Throws ApiError when the thread is gone or held by another run. */
-  commit: () => Promise<void>
+  /** Writes the run, which may have an owner by now. Throws ApiError when the thread is gone or held by another run. */
+  commit: (run: RunRecord) => Promise<void>
+  /** Says with the answer what will not be done. */
+  tell: (reply: FastifyReply) => void
 }
 
 /** Makes a run on a thread. Throws ApiError for what cannot be run. */
@@ -34,11 +39,12 @@ export async function newRunOnThread(
   const { store, runTtl } = context
   const assistant = await assistantFor(context, project_id, body.assistant_id)
   const now = store.clock.now()
-  const run = newRun({ assistant, thread, now, ttl: runTtl, owner: ownerNow(context), body })
+  const run = newRun({ assistant, thread, now, ttl: runTtl, body })
   const bodies = body.additional_messages ?? []
   await refuseDemandedTools(store.pool, run, bodies)
+  await refuseMissingFiles(store.pool, project_id, { messages: bodies })
   const messages = bodies.map((message) => newMessage(project_id, thread, now, message))
-  const commit = async () => {
+  const commit = async (run: RunRecord) => {
     const key = { id: thread, project_id }
     const written = await store.write({ kind: 'create_run', thread: key, messages, run })
     if (written.outcome === 'gone') throw notFound('thread', thread)
@@ -47,7 +53,7 @@ export async function newRunOnThread(
       throw new ApiError('active_run_blocks_run', text)
     }
   }
-  return { run, newThread: null, commit }
+  return { run, newThread: null, commit, tell: (reply) => tellNotRun(context, reply, run) }
 }
 
 /** Makes a thread with a run on it. Throws ApiError for what cannot be run. */
@@ -59,17 +65,22 @@ export async function newThreadWithRun(
   const { store, runTtl } = context
   const assistant = await assistantFor(context, project, body.assistant_id)
   const now = store.clock.now()
-  // Resources given beside the thread are the thread's too (wire.md §4 "POST /threads/runs").
-  const tool_resources = body.tool_resources ?? body.thread?.tool_resources
+  checkResources(body.thread?.tool_resources, 'thread.tool_resources')
+  const tool_resources = threadResources(body.tool_resources, body.thread?.tool_resources)
   const thread = newThread(project, now, { ...body.thread, tool_resources })
-  const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, owner: ownerNow(context), body })
+  const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, body })
   const bodies: CreateMessage[] = body.thread?.messages ?? []
   await refuseDemandedTools(store.pool, run, bodies)
+  await refuseMissingFiles(store.pool, project, { messages: bodies, resources: tool_resources })
   const messages = bodies.map((message) => newMessage(project, thread.id, now, message))
-  const commit = async () => {
+  const commit = async (run: RunRecord) => {
     await store.write({ kind: 'create_thread', thread, messages, run })
   }
-  return { run, newThread: thread, commit }
+  const tell = (reply: FastifyReply) => {
+    tellNoStore(context, reply, tool_resources)
+    tellNotRun(context, reply, run)
+  }
+  return { run, newThread: thread, commit, tell }
 }
 
 async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {
@@ -79,10 +90,23 @@ async function assistantFor(context: HttpContext, project: string, id: string): 
   return assistant
 }
 
-/** The node that creates a run executes it if it has room; otherwise whoever claims it first does. */
-function ownerNow({ store }: HttpContext): string | null {
-  return store.hasRoom() ? store.node : null
+/**
+ * The node that queues a run executes it if it has room; otherwise `owner` is null, and whoever claims it first does.
+ * The place is kept until `work` is done: by then the run was announced, and the engine has it.
+ */
+async function withOwner<T>({ store }: HttpContext, work: (owner: string | null) => Promise<T>): Promise<T> {
+  const places = store.room.take(1)
+  try {
+    return await work(places.count > 0 ? store.node : null)
+  } finally {
+    places.free()
+  }
 }
+
+const ownedBy = (run: RunRecord, owner: string | null): RunRecord => ({
+  ...run,
+  state: newRunState(owner, run.state.deadline),
+})
 
 /** Commits a run and announces it. */
 export async function commitRun(
@@ -90,10 +114,13 @@ export async function commitRun(
   reply: FastifyReply,
   pending: PendingRun,
 ): Promise<RunRecord> {
-  tellNotRun(context, reply, pending.run)
-  await pending.commit()
-  context.store.signals.changed(pending.run)
-  return pending.run
+  return withOwner(context, async (owner) => {
+    const run = ownedBy(pending.run, owner)
+    await pending.commit(run)
+    pending.tell(reply)
+    context.store.signals.changed(run)
+    return run
+  })
 }
 
 /** Commits a run and turns the reply into the stream of its events. */
@@ -102,23 +129,21 @@ export async function streamRun(
   reply: FastifyReply,
   pending: PendingRun,
 ): Promise<void> {
-  const { run, newThread, commit } = pending
-  tellNotRun(context, reply, run)
-  const { stream } = await streaming(context, run, commit)
-  stream.open(reply, run, { after: logStart, version: 0 })
-  context.store.signals.publish(run.id, creationBatch(run, newThread))
-  context.store.signals.changed(run)
+  const { newThread, commit, tell } = pending
+  return withOwner(context, async (owner) => {
+    const run = ownedBy(pending.run, owner)
+    const { stream } = await streaming(context, run, () => commit(run))
+    tell(reply)
+    timed(reply)
+    stream.open(reply, run, { after: logStart, version: 0 })
+    context.store.signals.publish(run.id, creationBatch(run, newThread))
+    context.store.signals.changed(run)
+  })
 }
 
-/** A run goes on without the tools that this server does not run; whoever made it can know. */
-function tellNotRun({ log }: HttpContext, reply: FastifyReply, run: RunRecord): void {
-  const tools: HostedToolName[] = hostedTools(run)
-  if (tools.length === 0) return
-  reply.header('x-tools-not-run', tools.join(', '))
-  log.info('a run goes on without tools that this server does not run', {
-    run: run.id,
-    tools: tools.join(', '),
-  })
+/** How long it took to begin a stream, which is sent past the hook that says so of other answers. */
+function timed(reply: FastifyReply): void {
+  reply.header('openai-processing-ms', Math.ceil(reply.elapsedTime))
 }
 
 /** A stream that listens before `commit` and is forgotten if that fails. */
@@ -156,12 +181,14 @@ export async function submitOutputs(
   outputs: SubmitToolOutputs['tool_outputs'],
 ): Promise<RunRecord> {
   const { store, runTtl } = context
-  const applied = await applyRunEvent(store, key, (run, open) => {
-    const now = store.clock.now()
-    const deadline = now + runTtl
-    const steps = answeredOutputs(run, open.steps, outputs, now, deadline)
-    return { event: { type: 'submit_outputs', owner: ownerNow(context), now, deadline }, steps }
-  })
+  const applied = await withOwner(context, (owner) =>
+    applyRunEvent(store, key, (run, open) => {
+      const now = store.clock.now()
+      const deadline = now + runTtl
+      const steps = answeredOutputs(run, open.steps, outputs, now, deadline)
+      return { event: { type: 'submit_outputs', owner, now, deadline }, steps }
+    }),
+  )
   if (applied.kind === 'gone') throw notFound('run', key.id)
   if (applied.kind === 'applied') return applied.run
   const text = `Runs in status "${applied.run.state.status}" do not accept tool outputs.`
@@ -176,6 +203,7 @@ export async function streamOutputs(
   outputs: SubmitToolOutputs['tool_outputs'],
 ): Promise<void> {
   const { stream, result: run } = await streaming(context, key, () => submitOutputs(context, key, outputs))
+  timed(reply)
   // The outputs made a version of the run, and so a term of its log: the answer begins there.
   const { version } = run.state
   stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })

@@ -1,14 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { ApiError } from '../contract/errors.ts'
+import { ApiError, unknownUrl } from '../contract/errors.ts'
 import { newRequestId } from '../contract/ids.ts'
 import { bodyLimit, registerBodyParsers } from './body.ts'
+import { answerClientError } from './client-error.ts'
 import type { HttpContext } from './context.ts'
 import { registerCors } from './cors.ts'
 import { checkOverride, dialectOf, withoutMount, type Dialect } from './dialect.ts'
 import { answerError } from './error-answer.ts'
 import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
+import { fileRoutes } from './routes/files.ts'
+import { memgptAssistantRoutes } from './routes/memgpt-assistants.ts'
+import { memgptRunRoutes } from './routes/memgpt-runs.ts'
+import { memgptThreadRoutes } from './routes/memgpt-threads.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { modelRoutes } from './routes/models.ts'
 import { runEventRoutes } from './routes/run-events.ts'
@@ -16,6 +21,8 @@ import { runRoutes } from './routes/runs.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { threadRoutes } from './routes/threads.ts'
+import { v1FileRoutes } from './routes/v1-files.ts'
+import { registerV1Era } from './v1-era.ts'
 
 /** Builds the HTTP server; the caller listens and closes. */
 export function buildServer(context: HttpContext): FastifyInstance {
@@ -37,24 +44,34 @@ export function buildServer(context: HttpContext): FastifyInstance {
       constraints: { dialect: dialectConstraint(dialectFor) },
     },
     return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    // A request without a host is refused below, in the form of all errors.
+    http: { requireHostHeader: false },
     // What fails before a route is found, such as a path with a broken percent escape, answers like the rest.
     frameworkErrors: (error, request, reply) => {
       standardHeaders(request, reply, dialectFor(request.raw))
       answerFailed(error, request, reply)
     },
   })
+  app.decorate('unknownKeys', context.unknownKeys)
   registerBodyParsers(app)
   registerCors(app, context.allowedOrigins)
+  registerV1Era(app)
   app.addHook('onRequest', async (request, reply) => {
     standardHeaders(request, reply, answerDialect(request) ?? dialectFor(request.raw))
+  })
+  // Before the body is read, and after CORS has said who may read the answer.
+  app.addHook('preParsing', (request, _reply, _body, done) => {
+    checkHost(request)
     checkOverride(request.headers)
+    if (request.is404) throw unknownUrl(request.method, request.originalUrl)
+    done()
   })
   app.addHook('onSend', async (_request, reply) => {
     reply.header('openai-processing-ms', Math.ceil(reply.elapsedTime))
   })
-  app.setNotFoundHandler((request) => {
-    const [path] = request.originalUrl.split('?')
-    throw new ApiError('unknown_url', `Unknown request URL: ${request.method} ${path}.`)
+  app.setNotFoundHandler(({ method, originalUrl }) => {
+    throw unknownUrl(method, originalUrl)
   })
   app.setErrorHandler(answerFailed)
   for (const routes of [
@@ -66,10 +83,21 @@ export function buildServer(context: HttpContext): FastifyInstance {
     runRoutes,
     runEventRoutes,
     stepRoutes,
+    fileRoutes,
+    v1FileRoutes,
+    memgptAssistantRoutes,
+    memgptThreadRoutes,
+    memgptRunRoutes,
   ]) {
     routes(app, context)
   }
   return app
+}
+
+/** Throws for a request without a host, which HTTP/1.1 demands (RFC 9112 §3.2). */
+function checkHost({ headers, raw }: FastifyRequest): void {
+  if (headers.host !== undefined || raw.httpVersion === '1.0') return
+  throw new ApiError('malformed_request', 'The request has no Host header.')
 }
 
 /** Lets a route be registered once for each dialect; what has no form in the request's is answered in v2. */

@@ -6,7 +6,7 @@ import { ApiError } from '../contract/errors.ts'
 // error that names the field, in the words of wire.md §9.
 
 /** As much of JSON Schema as contract/requests.ts uses. */
-interface Schema {
+export interface Schema {
   type?: string
   const?: unknown
   enum?: unknown[]
@@ -54,7 +54,7 @@ function explain(schema: Schema, value: unknown, path: string): ApiError | null 
 }
 
 /** A nullable union is a union within a union. */
-function flatOptions(options: Schema[]): Schema[] {
+export function flatOptions(options: Schema[]): Schema[] {
   return options.flatMap((option) => (option.anyOf ? flatOptions(option.anyOf) : [option]))
 }
 
@@ -72,23 +72,29 @@ function explainUnion(options: Schema[], value: unknown, path: string): ApiError
   return explainVariant(fitting, value as Record<string, unknown>, path)
 }
 
-/** Objects that are told apart by their `type`. */
 function explainVariant(options: Schema[], value: Record<string, unknown>, path: string): ApiError | null {
-  const typesOf = (option: Schema) =>
-    option.properties?.['type']?.enum ?? [option.properties?.['type']?.const]
   if (value['type'] === undefined) return missing(join(path, 'type'))
-  const chosen = options.find((option) => typesOf(option).includes(value['type']))
+  const chosen = variantOf(options, value)
   return chosen
     ? explain(chosen, value, path)
     : explainEnum(options.flatMap(typesOf), value['type'], join(path, 'type'))
+}
+
+/** Of objects that are told apart by their `type` the one that `value` means to be. */
+export function variantOf(options: Schema[], value: Record<string, unknown>): Schema | undefined {
+  return options.find((option) => typesOf(option).includes(value['type']))
+}
+
+function typesOf({ properties }: Schema): unknown[] {
+  return properties?.['type']?.enum ?? [properties?.['type']?.const]
 }
 
 function explainEnum(values: unknown[], value: unknown, path: string): ApiError | null {
   if (values.includes(value)) return null
   if (typeof value !== 'string') return wrongType(['string'], value, path)
   const supported = values.map((one) => `'${String(one)}'`).join(', ')
-  const verb = values.length === 1 ? 'Value must be' : 'Supported values are:'
-  return new ApiError('invalid_value', `Invalid value: '${clip(value)}'. ${verb} ${supported}.`, path)
+  const text = `Invalid value: '${clip(value)}'. Supported values are: ${supported}.`
+  return new ApiError('invalid_value', text, path)
 }
 
 function explainObject(schema: Schema, value: Record<string, unknown>, path: string): ApiError | null {

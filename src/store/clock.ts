@@ -15,9 +15,14 @@ export class DbClock {
     this.#offset = dbNow - monotonic() / 1000
   }
 
-  /** Takes a reading of the database's time, in Unix seconds. */
-  sync(dbNow: number): void {
-    this.#offset = dbNow - this.#monotonic() / 1000
+  /**
+   * Takes a reading of the database's time, in Unix seconds, that was asked for at `askedAt` (monotonic milliseconds).
+   * It was made at some moment since then: what is known already is moved no further than that demands, so that an
+   * answer that was on its way for long does no harm.
+   */
+  sync(dbNow: number, askedAt: number): void {
+    const [least, most] = [dbNow - this.#monotonic() / 1000, dbNow - askedAt / 1000]
+    this.#offset = Math.min(Math.max(this.#offset, least), most)
   }
 
   /** Unix seconds, whole as the wire has them. */

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Metadata } from '../contract/schema.ts'
 import { query } from './pool.ts'
 import type { RunKey } from './run-writes.ts'
 import { decodeEvents, encodeEvents, endsRun, type EventBatch, type EventPlace } from '../domain/event-log.ts'
@@ -33,7 +34,9 @@ export function logRow(
 }
 
 const readText = `
-select term, first_no, events from run_events
+select term, first_no, events,
+  (select metadata from runs where project_id = $1 and thread_id = $2 and id = $3 limit 1) as metadata
+from run_events
 where project_id = $1 and thread_id = $2 and run_id = $3 and (term, last_no) > ($4::int, $5::int)
 order by term, last_no limit $6`
 
@@ -48,11 +51,11 @@ export async function readEvents(
   limit: number,
 ): Promise<Pick<EventBatch, 'term' | 'first' | 'events'>[]> {
   const key = [run.project_id, run.thread_id, run.id]
-  const rows = await query<LogRow>(pool, 'read_events', readText, [...key, after.term, after.no, limit])
+  const rows = await query<LogRow & { metadata: Metadata | null }>(pool, 'read_events', readText, [...key, after.term, after.no, limit])
   return rows.map((row) => ({
     term: row.term,
     first: row.first_no,
-    events: decodeEvents(row.events, run),
+    events: decodeEvents(row.events, { ...run, metadata: row.metadata ?? run.metadata }),
   }))
 }
 

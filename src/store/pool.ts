@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { ApiError } from '../contract/errors.ts'
 import type { Log } from '../log.ts'
 
 /** How to reach Postgres: a socket directory or a URL. */
@@ -109,7 +110,7 @@ export async function queryOnce<R extends pg.QueryResultRow>(
   }
 }
 
-/** Runs `work` in one transaction on one connection; a failure rolls back by closing the connection. */
+/** Runs `work` in one transaction on one connection, and rolls back if it throws. */
 export async function inTransaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
@@ -122,7 +123,16 @@ export async function inTransaction<T>(
     client.release()
     return result
   } catch (error) {
-    client.release(true)
+    client.release(!(await rolledBack(client, error)))
     throw error
   }
+}
+
+/** Whether the connection is good for others: after a refusal it is, after what may be its own fault it is not. */
+async function rolledBack(client: pg.PoolClient, error: unknown): Promise<boolean> {
+  if (!(error instanceof ApiError || error instanceof pg.DatabaseError)) return false
+  return client.query('rollback').then(
+    () => true,
+    () => false,
+  )
 }

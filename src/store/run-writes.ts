@@ -1,5 +1,6 @@
 import type { StreamEvent } from '../contract/events.ts'
 import { isTerminal } from '../contract/events.ts'
+import type { Metadata } from '../contract/schema.ts'
 import { closeItems, runEvent } from '../domain/closing.ts'
 import type { OpenItems, RunRecord, StepRecord } from '../domain/records.ts'
 import type { EventBatch } from '../domain/event-log.ts'
@@ -58,7 +59,7 @@ export async function commitTransition(
   const next: RunRecord = { ...run, state }
   const { rows, events } = rowsFor(next)
   const batch = batchOf(run, next, events, tail)
-  const { outcome } = await store.write({
+  const written = await store.write({
     kind: 'advance',
     thread: { id: run.thread_id, project_id: run.project_id },
     run: next,
@@ -68,9 +69,12 @@ export async function commitTransition(
     rows,
     log: batchRow(run.id, batch, tail),
   })
-  if (outcome === 'gone') return { kind: 'gone' }
-  if (outcome !== 'ok') return { kind: 'stale' }
-  return { kind: 'applied', run: next, batch }
+  if (written.outcome === 'gone') return { kind: 'gone' }
+  if (written.outcome !== 'ok') return { kind: 'stale' }
+  const { metadata } = written
+  if (metadata === undefined) return { kind: 'applied', run: next, batch }
+  const current = batch.events.map(withMetadata(metadata))
+  return { kind: 'applied', run: { ...next, metadata }, batch: { ...batch, events: current } }
 }
 
 /**
@@ -92,6 +96,14 @@ export function batchOf(
 function batchRow(runId: string, batch: EventBatch, tail?: LogTail): LogRow | null {
   if (!tail) return logRow(runId, batch)
   return logRow(runId, { term: tail.term, first: tail.first, events: [...tail.unlogged, ...batch.events] })
+}
+
+/** Events of a run whose metadata a client has changed since the run was read. */
+function withMetadata(metadata: Metadata): (event: StreamEvent) => StreamEvent {
+  return (event) =>
+    'object' in event.data && event.data.object === 'thread.run'
+      ? ({ event: event.event, data: { ...event.data, metadata } } as StreamEvent)
+      : event
 }
 
 /** Names a change among those of its run. */

@@ -34,10 +34,13 @@ where (thread_id, id) in (
   order by created_at limit $2 for update skip locked)
 returning ${columns}`
 
+// What an owner has not committed yet only it can: a run of a living one is left to it until long after the deadline.
 const dueText = `
 select ${columns} from runs
 where status in ('queued', 'in_progress', 'requires_action', 'cancelling') and deadline <= floor(threadmill_now())::bigint
-order by deadline limit $1`
+  and (owner_node = $1 or deadline <= floor(threadmill_now())::bigint - $3
+    or not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2))
+order by deadline limit $4`
 
 // Runs of nodes that stopped beating: a missing row means that the node was forgotten, not that it lives.
 const orphanedText = `
@@ -102,9 +105,18 @@ export async function claimRuns(pool: pg.Pool, node: string, limit: number): Pro
   return rows.map(runOf)
 }
 
-/** Active runs whose deadline has passed by the database's clock. */
-export async function dueRuns(pool: pg.Pool, limit: number): Promise<RunRecord[]> {
-  const rows = await query<RunRow>(pool, 'due_runs', dueText, [limit])
+/**
+ * Active runs whose deadline has passed by the database's clock and that `node` is to expire: its own, those of nobody
+ * or of a node that has not beaten for `silence` seconds, and any whose owner has not done so for `grace` seconds.
+ */
+export async function dueRuns(
+  pool: pg.Pool,
+  node: string,
+  silence: number,
+  grace: number,
+  limit: number,
+): Promise<RunRecord[]> {
+  const rows = await query<RunRow>(pool, 'due_runs', dueText, [node, silence, grace, limit])
   return rows.map(runOf)
 }
 

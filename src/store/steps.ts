@@ -56,3 +56,19 @@ export async function stepsOfRun(
   const rows = await query<StepRow>(pool, 'steps_of_run', ofRunText, [project, thread, runId])
   return rows.map(stepOf)
 }
+
+const callsText = `
+select ${columns} from run_steps
+where project_id = $1 and thread_id = $2 and run_id = any($3) and details ->> 'type' = 'tool_calls' order by seq`
+
+/** The steps of these runs that called tools, in order within each run. */
+export async function callStepsOfRuns(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runIds: readonly string[],
+): Promise<StepRecord[]> {
+  if (runIds.length === 0) return []
+  const rows = await query<StepRow>(pool, 'call_steps_of_runs', callsText, [project, thread, runIds])
+  return rows.map(stepOf)
+}

@@ -7,8 +7,10 @@ import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
 import { GroupCommit } from './group-commit.ts'
 import { migrate } from './migrate.ts'
-import { beat } from './nodes.ts'
+import { NodeLease } from './node-lease.ts'
+import { beat, forgetNodes } from './nodes.ts'
 import { Notices } from './notices.ts'
+import { Room } from './places.ts'
 import { createPool, type Connection } from './pool.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
@@ -19,12 +21,16 @@ export interface Store {
   readonly signals: Signals
   /** This server process, as it names itself in leases. */
   readonly node: string
-  /** Whether this node takes on another run; the engine answers, and until it does there is no room. */
-  hasRoom: () => boolean
+  /** How long this node may go on with its runs. */
+  readonly lease: NodeLease
+  /** For how many more runs. */
+  readonly room: Room
   /** Commits a write to a thread, together with the others of the same moment. */
   write(write: ThreadWrite): Promise<WriteOutcome>
-  /** Renews this node's heartbeat on a connection of its own, and with it the clock. */
+  /** Renews this node's heartbeat on a connection of its own, and with it the lease and the clock. */
   beat(): Promise<void>
+  /** Says that this node is gone for good: what it still owns may be taken at once. Nothing may beat any more. */
+  leave(): Promise<void>
   /** Whether Postgres answers a query now. */
   ready(): Promise<boolean>
   /** Waits for the writes under way and closes all connections. */
@@ -35,8 +41,12 @@ export interface Store {
 const bounds = {
   reads: { statement: 8_000, lock: 4_000 },
   writes: { statement: 4_000, lock: 300 },
-  beats: { statement: 2_000, lock: 1_000 },
+  // A connection that is dead without a word is given up in time to beat on a new one within the lease.
+  beats: { statement: 1_500, lock: 500 },
 }
+
+/** Silences after which the row of a node that fell silent is removed. */
+const forgottenAfter = 100
 
 /** How long closing waits for the writes under way, and then for the connections. */
 const closingMs = 3_000
@@ -46,8 +56,10 @@ export async function openStore(options: {
   connection: Connection
   log: Log
   monotonic?: Monotonic
+  /** Seconds without a heartbeat after which a node counts as dead. */
+  silence?: number
 }): Promise<Store> {
-  const { connection, log } = options
+  const { connection, log, monotonic = () => performance.now() } = options
   await migrate(connection)
   // Flushes and heartbeats never wait behind reads.
   const pool = createPool(connection, { max: 10, name: 'reads', log, bounds: bounds.reads })
@@ -58,7 +70,10 @@ export async function openStore(options: {
     committed: (batch) => committedWrites(flushPool, batch),
   })
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
-  const clock = new DbClock(await beat(beatPool, node), options.monotonic)
+  const lease = new NodeLease(monotonic, options.silence)
+  const firstBeat = monotonic()
+  const clock = new DbClock(await beat(pool, node), monotonic)
+  lease.renew(firstBeat)
   const signals = new Signals()
   const notices = new Notices({ connection, pool, signals, node, log })
   notices.start()
@@ -67,7 +82,8 @@ export async function openStore(options: {
     clock,
     signals,
     node,
-    hasRoom: () => false,
+    lease,
+    room: new Room(),
     async write(write) {
       const done = await commits.submit(write)
       if (done.outcome !== 'ok') return done
@@ -76,7 +92,12 @@ export async function openStore(options: {
         signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
       return done
     },
-    beat: async () => clock.sync(await beat(beatPool, node)),
+    async beat() {
+      const sentAt = monotonic()
+      clock.sync(await beat(beatPool, node), sentAt)
+      lease.renew(sentAt)
+    },
+    leave: () => forgetNodes(beatPool, node, lease.silence * forgottenAfter),
     ready: () =>
       pool.query('select 1').then(
         () => true,

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Metadata } from '../contract/schema.ts'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../domain/records.ts'
 import { creationBatch } from '../domain/event-log.ts'
 import type { Lease } from '../domain/run.ts'
@@ -67,7 +68,8 @@ export const noRows: WrittenRows = {
 }
 
 export type WriteOutcome =
-  | { outcome: 'ok' }
+  /** With the run's metadata if these are no longer those that were written with its change: clients may change them. */
+  | { outcome: 'ok'; metadata?: Metadata }
   /** No such thread in this project (any more). */
   | { outcome: 'gone' }
   /** The thread is there, the message to delete is not. */
@@ -108,7 +110,7 @@ with op as materialized (
   from held h
   where h.kind in ('advance', 'delete_thread') and r.thread_id = h.thread_id and r.id = h.run_id
     and r.version = h.from_version
-  returning r.id
+  returning r.id, case when r.metadata <> h.metadata then r.metadata end as metadata
 ), leased as materialized (
   select h.n from held h
   cross join lateral (
@@ -196,7 +198,8 @@ select op.n, held.active_run_id as run_id,
     when go.n is null and op.kind in ('advance', 'delete_thread', 'log') then 'stale'
     when go.n is null then 'locked'
     when op.kind = 'delete_message' and op.message_id not in (select id from gone_message) then 'missing'
-    else 'ok' end as outcome
+    else 'ok' end as outcome,
+  (select metadata from advanced where id = op.run_id) as metadata
 from op left join go using (n) left join held using (n)
 order by op.n`
 
@@ -213,21 +216,24 @@ export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): P
   const removed = batch.flatMap((write, n) =>
     'rows' in write ? write.rows.removedMessages.map((id) => ({ n, thread_id: write.thread.id, id })) : [],
   )
-  const rows = await queryOnce<{ n: number; outcome: WriteOutcome['outcome']; run_id: string | null }>(
-    pool,
-    'commit_thread_writes',
-    text,
-    [
-      JSON.stringify(ops),
-      JSON.stringify(messages),
-      JSON.stringify(steps),
-      JSON.stringify(removed),
-      logRows(batch),
-    ],
-  )
-  return rows.map(({ outcome, run_id }) =>
-    outcome === 'locked' ? { outcome, runId: run_id ?? '' } : { outcome },
-  )
+  const rows = await queryOnce<OutcomeRow>(pool, 'commit_thread_writes', text, [
+    JSON.stringify(ops),
+    JSON.stringify(messages),
+    JSON.stringify(steps),
+    JSON.stringify(removed),
+    logRows(batch),
+  ])
+  return rows.map(({ outcome, run_id, metadata }) => {
+    if (outcome === 'locked') return { outcome, runId: run_id ?? '' }
+    return outcome === 'ok' && metadata !== null ? { outcome, metadata } : { outcome }
+  })
+}
+
+interface OutcomeRow {
+  n: number
+  outcome: WriteOutcome['outcome']
+  run_id: string | null
+  metadata: Metadata | null
 }
 
 /** The messages that a write inserts: they take the thread's next numbers, in this order. */

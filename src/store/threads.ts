@@ -1,6 +1,9 @@
 import type pg from 'pg'
+import type { PageQuery } from '../contract/paging.ts'
 import type { ThreadRecord } from '../domain/records.ts'
+import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
+import { withoutSeq } from './rows.ts'
 
 const selectText = `
 select id, project_id, created_at, tool_resources, metadata
@@ -11,12 +14,28 @@ const lockText = `${selectText} for update`
 const updateText = `
 update threads set metadata = $3, tool_resources = $4 where id = $1 and project_id = $2`
 
+const list = {
+  name: 'list_threads',
+  text: `select id, project_id, seq, created_at, tool_resources, metadata
+from threads where project_id = $1 and seq > $2 and seq < $3 and deleted_at is null`,
+  cursor: 'select seq from threads where project_id = $1 and id = $2 and deleted_at is null',
+}
+
 const activeText = `
 select active_run_id from threads where id = $1 and project_id = $2 and deleted_at is null`
 
 export async function getThread(pool: pg.Pool, project: string, id: string): Promise<ThreadRecord | null> {
   const rows = await query<ThreadRecord>(pool, 'get_thread', selectText, [id, project])
   return rows[0] ?? null
+}
+
+export async function listThreads(
+  pool: pg.Pool,
+  project: string,
+  page: PageQuery,
+): Promise<Page<ThreadRecord>> {
+  const { rows, hasMore } = await readPage<ThreadRecord & { seq: number }>(pool, list, [project], page)
+  return { rows: rows.map(withoutSeq), hasMore }
 }
 
 /** The run that holds the thread, or null; undefined if there is no such thread. */

@@ -92,7 +92,7 @@ function responseShape(method: string, path: string): string | null {
 export const judgingFetch: typeof fetch = async (input, init) => {
   const response = await fetch(input, init)
   const request = new URL(input instanceof Request ? input.url : input)
-  const path = request.pathname.replace(/^\/v1/, '')
+  const path = request.pathname.replace(/^\/openai(?:\/v1)?|^\/v1/, '')
   const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
   const type = response.headers.get('content-type') ?? ''
   if (type.startsWith('text/event-stream') && response.body) {

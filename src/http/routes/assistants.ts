@@ -12,8 +12,11 @@ import {
   updateAssistant,
 } from '../../store/assistants.ts'
 import type { HttpContext } from '../context.ts'
+import { tellNoStore } from '../hosted-tools.ts'
+import { refuseMissingFiles } from '../named-files.ts'
 import { changedAssistant, newAssistant } from '../new-records.ts'
 import { route } from '../route.ts'
+import { checkResources } from '../tool-resources.ts'
 
 const tag = 'Assistants'
 const path = '/assistants/{assistant_id}'
@@ -23,7 +26,8 @@ export function assistantRoutes(app: FastifyInstance, context: HttpContext): voi
   assistantByIdRoutes(app, context)
 }
 
-function createAndListRoutes(app: FastifyInstance, { store }: HttpContext): void {
+function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { store } = context
   const { pool } = store
 
   route(
@@ -37,9 +41,12 @@ function createAndListRoutes(app: FastifyInstance, { store }: HttpContext): void
       body: CreateAssistant,
       answer: AssistantObject,
     },
-    async ({ project, body }) => {
+    async ({ reply, project, body }) => {
+      checkResources(body.tool_resources)
+      await refuseMissingFiles(pool, project, { resources: body.tool_resources })
       const assistant = newAssistant(project, store.clock.now(), body)
       await insertAssistant(pool, assistant)
+      tellNoStore(context, reply, body.tool_resources)
       return toAssistant(assistant)
     },
   )
@@ -92,6 +99,7 @@ function assistantByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpCont
       answer: AssistantObject,
     },
     async ({ project, params: { assistant_id: id }, body }) => {
+      await refuseMissingFiles(pool, project, { resources: body.tool_resources })
       const assistant = await updateAssistant(pool, project, id, (old) => changedAssistant(old, body))
       if (!assistant) throw notFound('assistant', id)
       return toAssistant(assistant)

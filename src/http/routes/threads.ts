@@ -1,19 +1,29 @@
 import type { FastifyInstance } from 'fastify'
 import { notFound } from '../../contract/errors.ts'
 import { Deleted, ThreadObject } from '../../contract/objects.ts'
+import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import { CreateThread, ModifyThread } from '../../contract/requests.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
 import { toThread } from '../../domain/to-wire.ts'
 import { deleteThread } from '../../store/delete-thread.ts'
-import { getThread, updateThread } from '../../store/threads.ts'
+import { getThread, listThreads, updateThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
+import { tellNoStore } from '../hosted-tools.ts'
+import { refuseMissingFiles } from '../named-files.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
+import { checkResources } from '../tool-resources.ts'
 
 const tag = 'Threads'
 const path = '/threads/{thread_id}'
 
-export function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
+export function threadRoutes(app: FastifyInstance, context: HttpContext): void {
+  createAndListRoutes(app, context)
+  threadByIdRoutes(app, context)
+}
+
+function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { store } = context
   const { pool } = store
 
   route(
@@ -27,14 +37,39 @@ export function threadRoutes(app: FastifyInstance, { store }: HttpContext): void
       body: CreateThread,
       answer: ThreadObject,
     },
-    async ({ project, body }) => {
+    async ({ reply, project, body }) => {
+      checkResources(body.tool_resources)
+      await refuseMissingFiles(pool, project, { messages: body.messages, resources: body.tool_resources })
       const now = store.clock.now()
       const thread = newThread(project, now, body)
       const messages = (body.messages ?? []).map((message) => newMessage(project, thread.id, now, message))
       await store.write({ kind: 'create_thread', thread, messages })
+      tellNoStore(context, reply, body.tool_resources)
       return toThread(thread)
     },
   )
+
+  // The hosted API refused this to API keys (wire.md §4): an extension.
+  route(
+    app,
+    {
+      id: 'listThreads',
+      method: 'GET',
+      path: '/threads',
+      tag,
+      summary: 'Lists threads.',
+      query: PageQuery,
+      answer: ListObject(ThreadObject),
+    },
+    async ({ project, query }) => {
+      const { rows, hasMore } = await listThreads(pool, project, query)
+      return toList(rows.map(toThread), hasMore)
+    },
+  )
+}
+
+function threadByIdRoutes(app: FastifyInstance, { store }: HttpContext): void {
+  const { pool } = store
 
   route(
     app,
@@ -58,6 +93,7 @@ export function threadRoutes(app: FastifyInstance, { store }: HttpContext): void
       answer: ThreadObject,
     },
     async ({ project, params: { thread_id }, body }) => {
+      await refuseMissingFiles(pool, project, { resources: body.tool_resources })
       const thread = await updateThread(pool, project, thread_id, (old) => ({
         ...old,
         metadata: mergeMetadata(old.metadata, body.metadata),

@@ -1,0 +1,258 @@
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { notFound } from '../../contract/errors.ts'
+import { OpenAIRun, OpenAIRunStep } from '../../contract/memgpt-objects.ts'
+import {
+  MemgptCreateRun,
+  MemgptCreateThreadRun,
+  MemgptModify,
+  MemgptPage,
+  MemgptSubmit,
+} from '../../contract/memgpt-requests.ts'
+import { mergeMetadata } from '../../domain/metadata.ts'
+import type { RunRecord } from '../../domain/records.ts'
+import { toMemgptRun, toMemgptStep } from '../../domain/to-memgpt.ts'
+import { getRun, listRuns, updateRunMetadata } from '../../store/runs.ts'
+import { callStepsOfRuns, getStep, listSteps } from '../../store/steps.ts'
+import { getThread } from '../../store/threads.ts'
+import type { HttpContext } from '../context.ts'
+import { outputsOf, pageOf, refuseV2Keys, runFields } from '../memgpt-input.ts'
+import { checkId, route } from '../route.ts'
+import {
+  cancelRun,
+  commitRun,
+  newRunOnThread,
+  newThreadWithRun,
+  submitOutputs,
+  type PendingRun,
+} from '../run-actions.ts'
+import { holdMs, waitForRun } from '../wait-for-run.ts'
+import { runKey } from './runs.ts'
+
+// The nine operations of the seed (memgpt-dialect.md §2).
+
+const tag = 'Runs'
+const dialect = 'memgpt'
+const inThread = '/threads/{thread_id}/runs'
+const onRun = '/threads/{thread_id}/runs/{run_id}'
+
+export function memgptRunRoutes(app: FastifyInstance, context: HttpContext): void {
+  createRoutes(app, context)
+  readRoutes(app, context)
+  changeRoutes(app, context)
+  stepRoutes(app, context)
+}
+
+/** A run with the calls that it has made. */
+async function shown({ store }: HttpContext, run: RunRecord): Promise<OpenAIRun> {
+  const steps = await callStepsOfRuns(store.pool, run.project_id, run.thread_id, [run.id])
+  return toMemgptRun(run, steps)
+}
+
+function createRoutes(app: FastifyInstance, context: HttpContext): void {
+  route(
+    app,
+    {
+      id: 'createRunV1ThreadsThreadIdRunsPost',
+      method: 'POST',
+      path: inThread,
+      tag,
+      summary: 'Runs an assistant on a thread.',
+      dialect,
+      body: MemgptCreateRun,
+      answer: OpenAIRun,
+    },
+    async ({ reply, project, params: { thread_id }, body }) => {
+      refuseV2Keys(body, MemgptCreateRun.properties)
+      checkId('assistant', 'assistant_id', body.assistant_id, dialect)
+      const additional_instructions = body.additional_instructions ?? null
+      const fields = { ...runFields(body), additional_instructions }
+      const pending = await newRunOnThread(context, project, thread_id, fields)
+      return toMemgptRun(await commitRun(context, reply, pending), [])
+    },
+  )
+
+  route(
+    app,
+    {
+      id: 'createThreadAndRunV1ThreadsRunsPost',
+      method: 'POST',
+      path: '/threads/runs',
+      tag,
+      summary: 'Runs an assistant on the thread with this id, or on a new one if there is none.',
+      dialect,
+      body: MemgptCreateThreadRun,
+      answer: OpenAIRun,
+    },
+    async ({ reply, project, body }) => {
+      refuseV2Keys(body, MemgptCreateThreadRun.properties)
+      checkId('assistant', 'assistant_id', body.assistant_id, dialect)
+      const pending = await onThreadOrNew(context, project, body)
+      return toMemgptRun(await commitRun(context, reply, pending), [])
+    },
+  )
+}
+
+async function onThreadOrNew(
+  context: HttpContext,
+  project: string,
+  body: MemgptCreateThreadRun,
+): Promise<PendingRun> {
+  const { id, messages, metadata } = body.thread
+  const known = id ? await getThread(context.store.pool, project, id) : null
+  if (known) {
+    const additional_messages = messages ?? []
+    return newRunOnThread(context, project, known.id, { ...runFields(body), additional_messages })
+  }
+  const thread = { messages: messages ?? [], metadata: metadata ?? {} }
+  return newThreadWithRun(context, project, { ...runFields(body), thread })
+}
+
+function readRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { pool } = context.store
+
+  route(
+    app,
+    {
+      id: 'listRunsV1ThreadsThreadIdRunsGet',
+      method: 'GET',
+      path: inThread,
+      tag,
+      summary: 'Lists the runs of a thread.',
+      dialect,
+      query: MemgptPage,
+      answer: Type.Array(OpenAIRun),
+    },
+    async ({ project, params: { thread_id }, query }) => {
+      const page = pageOf(query)
+      const rows = page ? (await listRuns(pool, project, thread_id, page)).rows : []
+      if (rows.length === 0 && !(await getThread(pool, project, thread_id)))
+        throw notFound('thread', thread_id)
+      const ids = rows.map(({ id }) => id)
+      const steps = await callStepsOfRuns(pool, project, thread_id, ids)
+      return rows.map((run) =>
+        toMemgptRun(
+          run,
+          steps.filter(({ run_id }) => run_id === run.id),
+        ),
+      )
+    },
+  )
+
+  route(
+    app,
+    {
+      id: 'retrieveRunV1ThreadsThreadIdRunsRunIdGet',
+      method: 'GET',
+      path: onRun,
+      tag,
+      summary: 'Retrieves a run.',
+      dialect,
+      answer: OpenAIRun,
+    },
+    async ({ request, reply, project, params }) => {
+      const left = new AbortController()
+      reply.raw.on('close', () => left.abort())
+      const run = await waitForRun(context, runKey(project, params), holdMs(request.headers), left.signal)
+      if (!run) throw notFound('run', params.run_id)
+      return shown(context, run)
+    },
+  )
+}
+
+function changeRoutes(app: FastifyInstance, context: HttpContext): void {
+  route(
+    app,
+    {
+      id: 'modifyRunV1ThreadsThreadIdRunsRunIdPost',
+      method: 'POST',
+      path: onRun,
+      tag,
+      summary: "Changes a run's metadata.",
+      dialect,
+      body: MemgptModify,
+      answer: OpenAIRun,
+    },
+    async ({ project, params: { thread_id, run_id }, body: { metadata } }) => {
+      const run = await updateRunMetadata(context.store.pool, project, thread_id, run_id, (old) =>
+        mergeMetadata(old, metadata),
+      )
+      if (!run) throw notFound('run', run_id)
+      return shown(context, run)
+    },
+  )
+
+  route(
+    app,
+    {
+      id: 'cancelRunV1ThreadsThreadIdRunsRunIdCancelPost',
+      method: 'POST',
+      path: `${onRun}/cancel`,
+      tag,
+      summary: 'Cancels a run that has not ended.',
+      dialect,
+      answer: OpenAIRun,
+    },
+    async ({ project, params }) => shown(context, await cancelRun(context, runKey(project, params))),
+  )
+
+  route(
+    app,
+    {
+      id: 'submitToolOutputsToRunV1ThreadsThreadIdRunsRunIdSubmitToolOutputsPost',
+      method: 'POST',
+      path: `${onRun}/submit_tool_outputs`,
+      tag,
+      summary: 'Answers the calls that a run waits for.',
+      dialect,
+      body: MemgptSubmit,
+      answer: OpenAIRun,
+    },
+    async ({ project, params, body }) => {
+      const outputs = outputsOf(body)
+      refuseV2Keys(body, MemgptSubmit.properties)
+      return shown(context, await submitOutputs(context, runKey(project, params), outputs))
+    },
+  )
+}
+
+function stepRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
+  route(
+    app,
+    {
+      id: 'listRunStepsV1ThreadsThreadIdRunsRunIdStepsGet',
+      method: 'GET',
+      path: `${onRun}/steps`,
+      tag,
+      summary: 'Lists what a run did.',
+      dialect,
+      query: MemgptPage,
+      answer: Type.Array(OpenAIRunStep),
+    },
+    async ({ project, params: { thread_id, run_id }, query }) => {
+      const page = pageOf(query)
+      const rows = page ? (await listSteps(pool, project, thread_id, run_id, page)).rows : []
+      if (rows.length === 0 && !(await getRun(pool, project, thread_id, run_id)))
+        throw notFound('run', run_id)
+      return rows.map(toMemgptStep)
+    },
+  )
+
+  route(
+    app,
+    {
+      id: 'retrieveRunStepV1ThreadsThreadIdRunsRunIdStepsStepIdGet',
+      method: 'GET',
+      path: `${onRun}/steps/{step_id}`,
+      tag,
+      summary: 'Retrieves a step of a run.',
+      dialect,
+      answer: OpenAIRunStep,
+    },
+    async ({ project, params: { thread_id, run_id, step_id } }) => {
+      const step = await getStep(pool, project, thread_id, run_id, step_id)
+      if (!step) throw notFound('run step', step_id)
+      return toMemgptStep(step)
+    },
+  )
+}
