@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Config } from './config.ts'
 import { Engine } from './engine/engine.ts'
+import { OpenStreams } from './http/open-streams.ts'
 import { buildServer } from './http/server.ts'
 import { reasonOf, type Log } from './log.ts'
 import { resolveAlias } from './models/aliases.ts'
@@ -43,6 +44,8 @@ export interface Tuning {
   sweepMs?: number
   /** Milliseconds that runs get to end when the server stops. */
   drainMs?: number
+  /** Milliseconds from the beginning of a stop until streams of runs that others have taken break off. */
+  followMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
   /** What the node's lease is measured by. */
@@ -50,7 +53,8 @@ export interface Tuning {
   modelTimeouts?: Partial<Timeouts>
 }
 
-const defaults = { beatMs: 1_000, sweepMs: 1_000, drainMs: 8_000, maxAttempts: 3 }
+// A stop takes 15 s at most: streams follow runs that were handed to others for 14, the last second is for the rest.
+const defaults = { beatMs: 1_000, sweepMs: 1_000, drainMs: 8_000, maxAttempts: 3, followMs: 14_000 }
 
 /** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
 export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
@@ -83,6 +87,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       eventsKeptFor: config.eventsKeptFor,
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
+    const streams = new OpenStreams()
     const http = buildServer({
       store,
       log,
@@ -93,6 +98,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       eventsKeptFor: config.eventsKeptFor,
       maxFileBytes: config.maxFileBytes,
       listModels: (signal) => model.list(signal),
+      streams,
       stopping: stopping.signal,
       closing: closing.signal,
     })
@@ -103,7 +109,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       await engine.settle(tuning.drainMs ?? defaults.drainMs)
       await engine.release()
       // Streams of runs that were handed over follow them on, if there is anyone to go on with them.
-      await followOn(store, http.server, closed, followMs - (performance.now() - since))
+      await followOn(store, streams, (tuning.followMs ?? defaults.followMs) - (performance.now() - since))
       closing.abort()
       await closeConnections(http.server, closed)
     })
@@ -131,28 +137,17 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
   }
 }
 
-/** Streams follow runs that were handed to other nodes until the 14th second of a stop; the 15th is for the rest. */
-const followMs = 14_000
-
 /** Waits for the streams to end, `ms` at most, as long as there is another node. */
-async function followOn(store: Store, server: Server, closed: Promise<unknown>, ms: number): Promise<void> {
-  if ((await connectionsOf(server)) === 0) return
-  // Whoever takes the runs tells their news to nodes that live.
-  const others = await store.beat().then(
-    () => hasOtherNodes(store.pool, store.node, store.lease.silence),
-    () => false,
-  )
-  if (others) {
-    const idle = setInterval(() => server.closeIdleConnections(), 20)
-    await within(ms, closed)
-    clearInterval(idle)
+async function followOn(store: Store, streams: OpenStreams, ms: number): Promise<void> {
+  if (streams.count === 0) return
+  try {
+    // Whoever takes the runs tells their news to nodes that live.
+    await store.beat()
+    if (await hasOtherNodes(store.pool, store.node, store.lease.silence)) await within(ms, streams.none())
+    await store.leave()
+  } catch {
+    // Without a database there is nothing to follow.
   }
-  await store.leave().catch(() => {})
-}
-
-async function connectionsOf(server: Server): Promise<number> {
-  server.closeIdleConnections()
-  return new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
 }
 
 /** Waits for the answers under way, a second at most, and closes each connection as soon as it is idle. */

@@ -5,7 +5,7 @@ import { readConfig } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
 import { judgingFetch } from './support/contract.ts'
 import { atEnd } from './support/database.ts'
-import { gate, hang, text } from './support/mock-model.ts'
+import { gate, hang, text, toolCalls } from './support/mock-model.ts'
 import {
   allEvents,
   getEvents,
@@ -16,7 +16,7 @@ import {
   textOfDeltas,
   type SeenEvent,
 } from './support/run-events.ts'
-import { readyToRun, startServer, textOf, type TestServer } from './support/server.ts'
+import { readyToRun, startServer, textOf, tool, type TestServer } from './support/server.ts'
 
 // The events of runs that other nodes execute, and of runs whose node is lost.
 
@@ -221,3 +221,122 @@ test('a stream whose run is handed over by a server that stops goes on to the en
   assert.equal(seen.at(-1)?.event, 'thread.run.completed')
   assert.deepEqual(await allEvents(server, path), seen)
 })
+
+test('a stream that outlasts the stop of its server breaks off without an end, and goes on elsewhere', async () => {
+  const leaving = await anotherNode({ drainMs: 20, followMs: 300 })
+  const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
+  mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Thanks.'))
+  const run = await client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  const path = { thread, run: run.id }
+  const stream = new OpenStream(await getEvents(leaving, path))
+  await stream.until('thread.run.requires_action')
+  await leaving.app.stop()
+  const seen = await stream.rest()
+  assert.ok(!stream.text.includes('event: done'))
+  await client.beta.threads.runs.submitToolOutputsAndPoll(run.id, {
+    thread_id: thread,
+    tool_outputs: [{ tool_call_id: 'call_a', output: '1' }],
+  })
+  const rest = await allEvents(other, path, seen.at(-1)?.id)
+  assert.deepEqual([...seen, ...rest], await allEvents(server, path))
+})
+
+/** Numbers in [0, 1) from a seed that repeats them. */
+function randomFrom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+test('whoever joins and rejoins whichever node while owners are lost sees one order, which adds up to what is stored', async (t) => {
+  const seed = Number(process.env['EVENTS_SEED'] ?? Date.now() % 2 ** 31)
+  t.diagnostic(`EVENTS_SEED=${seed}`)
+  const random = randomFrom(seed)
+  const nodes = [server, other]
+  const anyNode = () => nodes[Math.floor(random() * nodes.length)] ?? server
+  for (let life = 0; life < 8; life++) {
+    const { assistant, thread } = await readyToRun(server)
+    // At most two losses: the third would fail the run.
+    const losses = Math.floor(random() * 3)
+    const cancelled = random() < 0.25
+    const gates = Array.from({ length: losses + 1 }, () => [gate(), gate(), gate()])
+    for (const [i, [a, b, c]] of gates.entries()) {
+      const last = i === losses && !cancelled
+      mock.next(
+        text(
+          `${i}a`,
+          a?.opened ?? '',
+          `${i}b`,
+          b?.opened ?? '',
+          `${i}c`,
+          c?.opened ?? '',
+          ...(last ? [] : [gate().opened]),
+        ),
+      )
+    }
+    const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
+    const path = { thread, run: run.id }
+    const readers = Array.from({ length: 6 }, async () => {
+      const seen: SeenEvent[] = []
+      const leaves = [random() * 9, random() * 5].map(Math.ceil)
+      for (const count of leaves) {
+        const stream = new OpenStream(await getEvents(anyNode(), path, seen.at(-1)?.id))
+        seen.push(...(await stream.atLeast(count)))
+        await stream.leave()
+      }
+      return [...seen, ...(await allEvents(anyNode(), path, seen.at(-1)?.id))]
+    })
+    const watch = new OpenStream(await getEvents(anyNode(), path))
+    for (const [i, attempt] of gates.entries()) {
+      await watch.until(`${i}a`)
+      const stolenAfter = Math.floor(random() * 3)
+      for (const [j, held] of attempt.entries()) {
+        if (i < losses && j === stolenAfter) {
+          await db.sql(
+            `update runs set owner_node = 'gone', lease_epoch = lease_epoch + 1, version = version + 1 where id = $1`,
+            [run.id],
+          )
+        }
+        held.open()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      if (i < losses) await anyNode().app.engine.sweep()
+    }
+    if (cancelled) await anyNode().fetch(`/v1/threads/${thread}/runs/${run.id}/cancel`, { method: 'POST' })
+    await watch.toEnd()
+    const [log, again] = await Promise.all(nodes.map((node) => allEvents(node, path)))
+    assert.deepEqual(log, again)
+    assert.ok(log)
+    for (const seen of await Promise.all(readers)) assertOneOrder(seen, log)
+    const stored = (await client.beta.threads.messages.list(thread, { run_id: run.id })).data
+    const texts = textOfDeltas(log)
+    for (const message of stored) assert.equal(texts.get(message.id) ?? '', textOf(message))
+    const survived = new Set(stored.map(({ id }) => id))
+    for (const id of texts.keys()) {
+      const closed = log.some(
+        ({ event, data }) => event === 'thread.message.incomplete' && (data as { id: string }).id === id,
+      )
+      assert.ok(survived.has(id) || closed, `the message ${id} was given up without a word`)
+    }
+  }
+})
+
+/** A reader has all of the log in its order; what else it has are deltas of a message that was given up. */
+function assertOneOrder(seen: SeenEvent[], log: SeenEvent[]): void {
+  const ids = new Set(log.map(({ id }) => id))
+  assert.deepEqual(merged(seen.filter(({ id }) => ids.has(id))), merged(log))
+  const places = seen.map(({ id }) => id.split('.').map(Number) as [number, number])
+  for (const [i, [term, no]] of places.entries()) {
+    const [before, noBefore] = places[i - 1] ?? [0, -1]
+    assert.ok(
+      term > before || (term === before && no > noBefore),
+      `${term}.${no} comes behind ${before}.${noBefore}`,
+    )
+  }
+  for (const { id, event } of seen)
+    assert.ok(ids.has(id) || event === 'thread.message.delta', `${event} ${id}`)
+}

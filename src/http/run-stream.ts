@@ -44,6 +44,7 @@ export class RunStream {
     this.#follower.stop()
     if (this.#look) clearInterval(this.#look)
     this.#context.closing.removeEventListener('abort', this.#onClosing)
+    this.#context.streams.delete(this)
   }
 
   /** Turns the reply into an event stream of what comes behind `from`. */
@@ -82,6 +83,7 @@ export class RunStream {
     this.#stream = stream
     reply.raw.on('close', () => this.close())
     this.#context.closing.addEventListener('abort', this.#onClosing)
+    this.#context.streams.add(this)
     return stream
   }
 
