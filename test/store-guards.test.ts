@@ -203,6 +203,27 @@ test('another project reads and changes nothing', async () => {
   assert.ok(await getStep(pool, project_id, thread, run.id, step.id))
 })
 
+test('events told under a foreign or a lost lease are not logged', async () => {
+  const { thread, run } = await running()
+  const log = { run_id: run.id, term: 2, first_no: 0, last_no: 0, events: '[]', ends: false }
+  const write = { kind: 'log', thread: keyOf(thread), lease, log } as const
+  await must(write)
+  const before = await rowsOf(thread)
+  for (const other of [
+    { ...lease, node: 'node-b' },
+    { ...lease, epoch: lease.epoch + 1 },
+  ]) {
+    const late = { ...log, first_no: 1, last_no: 1 }
+    assert.deepEqual(await store.write({ ...write, lease: other, log: late }), { outcome: 'stale' })
+  }
+  await must(advance(run, { type: 'lose_lease', lease, maxAttempts: 3, now }))
+  const after = await rowsOf(thread)
+  const late = { ...log, first_no: 2, last_no: 2 }
+  assert.deepEqual(await store.write({ ...write, log: late }), { outcome: 'stale' })
+  assert.equal(await rowsOf(thread), after)
+  assert.notEqual(before, after)
+})
+
 test('an event of a foreign or a lost lease is dropped and writes nothing', async () => {
   const { thread, run } = await running()
   const before = await rowsOf(thread)
