@@ -18,6 +18,7 @@ need curl curl --version
 need git git --version
 need procps ps --version
 need util-linux unshare --version
+need chromium chromium --version
 need python3-venv python3 -c 'import venv, ensurepip'
 
 [ -n "$missing" ] || exit 0

@@ -48,7 +48,7 @@ for (const [page, examples] of pages) {
 }
 
 test('the pages have an example for each method', () => {
-  assert.equal(pages.flatMap(([, examples]) => examples).length, 9 + 9 + 5 + 4 + 2 + 4)
+  assert.equal(pages.flatMap(([, examples]) => examples).length, 9 + 9 + 5 + 5 + 2 + 4)
 })
 
 test('the examples of the README run', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
 import { beforeEach, test } from 'node:test'
 import OpenAiAssistantsApi, { ApiClient, type RunEvent } from '../../client/src/index.ts'
 import { gate, text, toolCalls } from '../support/mock-model.ts'
@@ -70,7 +71,10 @@ test('a conversation goes through the four classes, and every answer fits its mo
     parts.map((part) => (part instanceof OpenAiAssistantsApi.Text ? part.text : part)),
     ['Hello?', 'Good morning.'],
   )
-  assert.equal(list.messages[1]?.id, step.step_defaults.message_id)
+  const messageId = step.step_defaults.message_id
+  assert.equal(list.messages[1]?.id, messageId)
+  const answer = await messages.retrieveMessageV1ThreadsThreadIdMessagesMessageIdGet(threadId, messageId)
+  assert.deepEqual(answer, list.messages[1])
   assert.deepEqual((await threads.deleteThreadV1ThreadsThreadIdDelete(threadId)).deleted, true)
 })
 
@@ -139,6 +143,18 @@ test('a run is cancelled', async () => {
   assert.match(status, /^cancell(ing|ed)$/)
   assert.equal((await runs.waitForRun(thread_id, id)).status, 'cancelled')
   held.open()
+})
+
+test('every operation of the server in this dialect has a method of its name', () => {
+  const routes = new URL('../../src/http/routes/', import.meta.url)
+  const files = readdirSync(routes).filter((name) => name.startsWith('memgpt-'))
+  const source = files.map((name) => readFileSync(new URL(name, routes), 'utf8')).join('')
+  const served = [...source.matchAll(/\bid: '(\w+V1\w+)'/g)].map(([, id = '']) => id)
+  const classes = [AssistantsApi, MessagesApi, RunsApi, ThreadsApi]
+  const methods = classes.flatMap((Api) => Object.getOwnPropertyNames(Api.prototype))
+  // The original's name for what is a POST.
+  const ours = methods.filter((name) => name.includes('V1') && name !== 'modifyThreadV1ThreadsThreadIdGet')
+  assert.deepEqual(ours.toSorted(), served.toSorted())
 })
 
 test('streamEvents follows a run to its end', async () => {

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { build } from 'esbuild'
-import { installClient, run } from './installed-client.ts'
+import { clientRoot, installClient, run } from './installed-client.ts'
 
 // The package: what can be imported, how, and how much it is. test-system/client-package.test.ts installs the tarball.
 
@@ -49,6 +49,28 @@ test('the package needs no other, and has the files that it names, with types fo
     assert.ok(scripts.length > 50)
     for (const file of scripts) assert.ok(compiled.includes(file.replace(/\.js$/, '.d.ts')), file)
   }
+})
+
+test('the source of the client stands alone: it imports only itself, and of Node only types', () => {
+  const source = join(clientRoot, 'src')
+  const files = readdirSync(source, { recursive: true })
+    .map(String)
+    .filter((file) => file.endsWith('.ts'))
+  const faults = files.flatMap((file) => {
+    const text = readFileSync(join(source, file), 'utf8')
+    const imported = [...text.matchAll(/^(import|export)( type)?\b[^;'"]*from '([^']+)'/gm)]
+    const foreign = imported.filter(([, , type, name = '']) => {
+      if (name.startsWith('node:')) return type === undefined
+      return !join(source, file, '..', name).startsWith(source)
+    })
+    const isLong = text.split('\n').length > 400
+    return [
+      ...foreign.map(([line]) => `${file}: ${line}`),
+      ...(isLong ? [`${file} is longer than 400 lines`] : []),
+    ]
+  })
+  assert.deepEqual(faults, [])
+  assert.ok(files.length > 60)
 })
 
 /** The bundle of a program for browsers; nothing is left out of it. */

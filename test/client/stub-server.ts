@@ -8,7 +8,7 @@ import {
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
-import { ApiClient } from '../../client/src/index.ts'
+import { ApiClient, type ApiResponse } from '../../client/src/index.ts'
 
 // A server that answers what a test says, in the shapes of the memgpt dialect (memgpt-dialect.md §3).
 
@@ -112,4 +112,11 @@ export const wireStep = {
   failed_at: null,
   completed_at: null,
   usage: { completion_tokens: 1, prompt_tokens: 2, total_tokens: 3 },
+}
+
+type Seen<T> = [Error | null, T | null, ApiResponse | undefined]
+
+/** What a callback gets. */
+export function called<T>(call: (callback: (...seen: Seen<T>) => void) => unknown): Promise<Seen<T>> {
+  return new Promise((resolve) => void call((...seen) => resolve(seen)))
 }

@@ -69,6 +69,15 @@ test('a server that is away for a moment does not end the wait', async (t) => {
   assert.equal(stub.requests.length, 5)
 })
 
+test('a server that says when to come again is asked then', async (t) => {
+  const away = json({ detail: 'Starting.' }, 503, { 'retry-after': '0' })
+  const stub = await startStub(t, inTurn(away, away, away, status('completed')))
+  const began = performance.now()
+  await new RunsApi(stub.client).waitForRun('t', 'r')
+  // Left to itself it would have paused for 250, 500 and 1000 ms.
+  assert.ok(performance.now() - began < 1_000)
+})
+
 test('an error that will not pass ends the wait at once', async (t) => {
   const stub = await startStub(t, json({ detail: 'No run found.' }, 404))
   await assert.rejects(new RunsApi(stub.client).waitForRun('t', 'r'), { name: 'ApiError', status: 404 })
