@@ -100,6 +100,20 @@ create table projects (
   constraint projects_pkey PRIMARY KEY (id)
 );
 
+create table run_events (
+  thread_id text not null,
+  run_id text not null,
+  term integer not null,
+  first_no integer not null,
+  last_no integer not null,
+  project_id text not null,
+  events text not null,
+  ends boolean not null,
+  created_at bigint not null,
+  constraint run_events_pkey PRIMARY KEY (thread_id, run_id, term, last_no)
+);
+CREATE INDEX run_events_ended ON public.run_events USING btree (created_at) WHERE ends;
+
 create table run_steps (
   thread_id text not null,
   id text not null,

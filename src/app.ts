@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Config } from './config.ts'
 import { Engine } from './engine/engine.ts'
+import { OpenStreams } from './http/open-streams.ts'
 import { buildServer } from './http/server.ts'
 import { reasonOf, type Log } from './log.ts'
 import { resolveAlias } from './models/aliases.ts'
@@ -15,7 +16,8 @@ import { StoreStartError } from './store/embedded/errors.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './store/embedded/launcher.ts'
 import type { Monotonic } from './store/clock.ts'
 import type { Connection } from './store/pool.ts'
-import { openStore, type Store } from './store/store.ts'
+import { hasOtherNodes } from './store/nodes.ts'
+import { openStore, within, type Store } from './store/store.ts'
 
 export interface App {
   /** Where it listens, for instance http://127.0.0.1:8283 */
@@ -42,6 +44,8 @@ export interface Tuning {
   sweepMs?: number
   /** Milliseconds that runs get to end when the server stops. */
   drainMs?: number
+  /** Milliseconds from the beginning of a stop until streams of runs that others have taken break off. */
+  followMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
   /** What the node's lease is measured by. */
@@ -49,7 +53,8 @@ export interface Tuning {
   modelTimeouts?: Partial<Timeouts>
 }
 
-const defaults = { beatMs: 1_000, sweepMs: 1_000, drainMs: 8_000, maxAttempts: 3 }
+// A stop takes 15 s at most: streams follow runs that were handed to others for 14, the last second is for the rest.
+const defaults = { beatMs: 1_000, sweepMs: 1_000, drainMs: 8_000, maxAttempts: 3, followMs: 14_000 }
 
 /** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
 export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
@@ -79,8 +84,10 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       beatMs: tuning.beatMs ?? defaults.beatMs,
       sweepMs: tuning.sweepMs ?? defaults.sweepMs,
       maxAttempts: defaults.maxAttempts,
+      eventsKeptFor: config.eventsKeptFor,
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
+    const streams = new OpenStreams()
     const http = buildServer({
       store,
       log,
@@ -88,18 +95,22 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       unknownKeys: config.unknownKeys,
       allowedOrigins: config.allowedOrigins,
       runTtl: config.runTtl,
+      eventsKeptFor: config.eventsKeptFor,
       maxFileBytes: config.maxFileBytes,
       listModels: (signal) => model.list(signal),
+      streams,
       stopping: stopping.signal,
       closing: closing.signal,
     })
     started.push(async () => {
       stopping.abort()
       const closed = http.close()
+      const since = performance.now()
       await engine.settle(tuning.drainMs ?? defaults.drainMs)
-      // Streams are told before their runs are handed back: what follows is for whoever takes them.
-      closing.abort()
       await engine.release()
+      // Streams of runs that were handed over follow them on, if there is anyone to go on with them.
+      await followOn(store, streams, (tuning.followMs ?? defaults.followMs) - (performance.now() - since))
+      closing.abort()
       await closeConnections(http.server, closed)
     })
     await http.listen({ host: config.host, port: config.port, backlog: 4096 })
@@ -123,6 +134,19 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       log.error('a part did not stop', { reason: reasonOf(failure) }),
     )
     throw error
+  }
+}
+
+/** Waits for the streams to end, `ms` at most, as long as there is another node. */
+async function followOn(store: Store, streams: OpenStreams, ms: number): Promise<void> {
+  if (streams.count === 0) return
+  try {
+    // Whoever takes the runs tells their news to nodes that live.
+    await store.beat()
+    if (await hasOtherNodes(store.pool, store.node, store.lease.silence)) await within(ms, streams.none())
+    await store.leave()
+  } catch {
+    // Without a database there is nothing to follow.
   }
 }
 

@@ -25,6 +25,8 @@ export interface Config {
   allowedOrigins: string[]
   /** Seconds after which a run expires. */
   runTtl: number
+  /** Seconds for which the events of a run are kept, counted from its end. */
+  eventsKeptFor: number
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
   /** Runs executed at a time by this process. */
@@ -59,6 +61,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     unknownKeys: oneOf('UNKNOWN_PARAMETERS', get('UNKNOWN_PARAMETERS') ?? 'refuse', unknownKeys),
     allowedOrigins: origins(get('ALLOWED_ORIGINS') ?? ''),
     runTtl: integer('RUN_EXPIRES_AFTER', get('RUN_EXPIRES_AFTER'), 600, 1, 31_536_000),
+    eventsKeptFor: integer('EVENTS_KEPT_FOR', get('EVENTS_KEPT_FOR'), 3_600, 0, 31_536_000),
     maxFileBytes: integer('MAX_FILE_BYTES', get('MAX_FILE_BYTES'), 512 * 1024 * 1024, 1, 1024 ** 4),
     capacity: integer('MAX_CONCURRENT_RUNS', get('MAX_CONCURRENT_RUNS'), 10_000, 1, 1_000_000),
   }

@@ -45,7 +45,7 @@ function banner(app: App): string {
 }
 
 /** Milliseconds after which a stop that hangs is cut short. */
-const stopWithinMs = 14_000
+const stopWithinMs = 14_800
 
 function stopOnSignals(app: App): void {
   let stoppingSince: number | null = null

@@ -142,9 +142,9 @@ test(
     await sent.opened
     paused.signalGroup('SIGCONT')
     assert.equal(await mock.requests[0]?.ended, 'aborted')
-    // The stream finds out by itself how the run ended.
+    // The stream goes on with what the other has told; of the text that came after, nothing.
     assert.equal((await stream.finalRun()).status, 'completed')
-    assert.deepEqual(deltas, ['Half'])
+    assert.deepEqual(deltas, ['Half', 'Whole.'])
     assert.deepEqual(await rows(), before)
     assert.equal(mock.requests.length, 2)
   },

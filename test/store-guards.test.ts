@@ -79,7 +79,8 @@ async function rowsOf(thread: string): Promise<string> {
       'thread', (select to_jsonb(t) from threads t where id = $1),
       'messages', (select jsonb_agg(m order by id) from messages m where thread_id = $1),
       'runs', (select jsonb_agg(r order by id) from runs r where thread_id = $1),
-      'steps', (select jsonb_agg(s order by id) from run_steps s where thread_id = $1))::text as all`,
+      'steps', (select jsonb_agg(s order by id) from run_steps s where thread_id = $1),
+      'events', (select jsonb_agg(e order by term, last_no) from run_events e where thread_id = $1))::text as all`,
     [thread],
   )
   return rows[0]?.all ?? ''
@@ -200,6 +201,27 @@ test('another project reads and changes nothing', async () => {
   assert.equal(await deleteThread(store, keyOf(thread, 'other')), false)
   assert.equal(await rowsOf(thread), before)
   assert.ok(await getStep(pool, project_id, thread, run.id, step.id))
+})
+
+test('events told under a foreign or a lost lease are not logged', async () => {
+  const { thread, run } = await running()
+  const log = { run_id: run.id, term: 2, first_no: 0, last_no: 0, events: '[]', ends: false }
+  const write = { kind: 'log', thread: keyOf(thread), lease, log } as const
+  await must(write)
+  const before = await rowsOf(thread)
+  for (const other of [
+    { ...lease, node: 'node-b' },
+    { ...lease, epoch: lease.epoch + 1 },
+  ]) {
+    const late = { ...log, first_no: 1, last_no: 1 }
+    assert.deepEqual(await store.write({ ...write, lease: other, log: late }), { outcome: 'stale' })
+  }
+  await must(advance(run, { type: 'lose_lease', lease, maxAttempts: 3, now }))
+  const after = await rowsOf(thread)
+  const late = { ...log, first_no: 2, last_no: 2 }
+  assert.deepEqual(await store.write({ ...write, log: late }), { outcome: 'stale' })
+  assert.equal(await rowsOf(thread), after)
+  assert.notEqual(before, after)
 })
 
 test('an event of a foreign or a lost lease is dropped and writes nothing', async () => {
@@ -328,7 +350,7 @@ test('every table but the bookkeeping ones has a project, and the run path is ke
     `select i.indrelid::regclass::text as name, a.attname as first from pg_index i
       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
       where i.indisunique and i.indrelid::regclass::text = any($1)`,
-    [['messages', 'runs', 'run_steps']],
+    [['messages', 'runs', 'run_steps', 'run_events']],
   )
   assert.ok(keys.length >= 7)
   for (const { name, first } of keys) assert.equal(first, 'thread_id', `a unique index of ${name}`)

@@ -18,11 +18,11 @@ import { readyToRun, startServer, tool } from './support/server.ts'
 const caught = new Map<string, string>()
 let catching = false
 const ofFiles = ['files', 'file_uploads', 'file_garbage', 'file_chunks']
-const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps', ...ofFiles]
+const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps', 'run_events', ...ofFiles]
 const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
 /** Indexes that hold only the few rows that a sweep looks for: reading them whole is what they are for. */
 const small = new Set([
-  ...['threads_deleted', 'runs_unowned', 'runs_by_owner', 'runs_by_deadline'],
+  ...['threads_deleted', 'runs_unowned', 'runs_by_owner', 'runs_by_deadline', 'run_events_ended'],
   'file_garbage_pkey',
 ])
 
@@ -68,6 +68,7 @@ async function exerciseAll(): Promise<void> {
   const ofRun = { thread_id: thread, run_id: run.id }
   const steps = (await threads.runs.steps.list(run.id, ofRun)).data
   await threads.runs.steps.retrieve(steps[0]?.id ?? '', ofRun)
+  await exerciseEvents(`/v1/threads/${thread}/runs/${run.id}/events`)
   const [last] = steps.slice(-1)
   for (const order of ['asc', 'desc'] as const) {
     await assistants.list({ order, after: assistant })
@@ -84,6 +85,15 @@ async function exerciseAll(): Promise<void> {
   await mock.received(0)
   await threads.delete(thread)
   await server.app.engine.sweep()
+}
+
+async function exerciseEvents(path: string): Promise<void> {
+  const ofLog = await (await server.fetch(path)).text()
+  catching = false
+  await server.db.sql('delete from run_events where term = 1')
+  catching = true
+  const toldAgain = await (await server.fetch(path)).text()
+  assert.ok(ofLog.includes('completed') && toldAgain.includes('completed'))
 }
 
 async function exerciseFiles(): Promise<void> {
@@ -119,8 +129,9 @@ async function namesInSources(): Promise<string[]> {
       return [...plain, ...lists.flatMap((name) => [`${name}_asc`, `${name}_desc`, `${name}_cursor`])]
     }),
   )
-  // These two work on a table of bookkeeping.
-  return [...new Set(names.flat())].filter((name) => name !== 'beat' && name !== 'forget_nodes')
+  // These work on a table of bookkeeping.
+  const ofNodes = ['beat', 'forget_nodes', 'notify_runs', 'other_nodes']
+  return [...new Set(names.flat())].filter((name) => !ofNodes.includes(name))
 }
 
 interface Plan {
@@ -147,7 +158,7 @@ function fault(node: Plan): string | null {
   if (type === 'Seq Scan' && tables.includes(relation)) return `reads all of ${relation}`
   if (!/Index/.test(type) || small.has(index)) return null
   if (cond === '') return `walks the whole index ${index}`
-  if (/^(messages|runs|run_steps)/.test(index) && !/\bthread_id = /.test(cond)) {
+  if (/^(messages|runs|run_steps|run_events)/.test(index) && !/\bthread_id = /.test(cond)) {
     return `walks ${index} through all threads (${cond})`
   }
   // Within one run there are few messages.
@@ -229,6 +240,10 @@ test('on full tables that were never analysed no statement reads a whole table o
     .sql(`insert into run_steps (thread_id, id, project_id, run_id, assistant_id, seq, turn, status, details,
     created_at, expires_at) select 'thread_' || i % 1000, 'step_' || i, 'default', 'run_' || i, 'asst_1', 0, 0, 'completed',
     '{}', 0, 0 from generate_series(1, ${n}) i`)
+  await server.db
+    .sql(`insert into run_events (thread_id, run_id, term, first_no, last_no, project_id, events, ends, created_at)
+    select 'thread_' || i % 1000, 'run_' || i / 2, i % 2 + 1, 0, 0, 'default', '[]', i % 2 = 1, 0
+    from generate_series(1, ${n}) i`)
   await server.db.sql(`insert into files (id, project_id, created_at, expires_at, filename, purpose, bytes)
     select 'file-' || i, 'default', 0, case when i % 10 = 0 then i end, 'x', 'assistants', 1 from generate_series(1, ${n}) i`)
   await server.db.sql(`insert into file_chunks (file_id, n, project_id, content)

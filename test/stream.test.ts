@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { parseFrame, type Frame } from './support/contract.ts'
-import { chunks, cut, delta, gate, hang, text, toolCalls } from './support/mock-model.ts'
-import { inProgress, startServer, textOf, tool } from './support/server.ts'
+import { chunks, cut as broken, delta, gate, text, toolCalls } from './support/mock-model.ts'
+import { allEvents, namesOf, OpenStream, postStream } from './support/run-events.ts'
+import { startServer, textOf, tool } from './support/server.ts'
 
 // The reference transcripts of test/fixtures/sse, replayed live: event names, order and payloads are equal, ids
 // and times aside.
@@ -120,7 +121,7 @@ test('tool calls stream as transcript ii-a, and their outputs as ii-b', async ()
 
 test('a backend that breaks off streams as transcript iii', async () => {
   const { assistant_id, path } = await begin()
-  mock.next(cut('Par'))
+  mock.next(broken('Par'))
   const frames = await server.events(path, { assistant_id })
   assert.deepEqual(normalised(frames, true), normalised(transcript('iii-failed'), true))
 })
@@ -242,19 +243,34 @@ test('a client that leaves does not stop its run', async () => {
   assert.equal(textOf(messages.data[0]), 'Good morning.')
 })
 
-test('a server that stops under a stream says so as transcript vi, and the run is carried on after the restart', async () => {
+test('a server that stops under a stream breaks it off, and the stream can be rejoined after the restart', async () => {
   const { assistant_id, path, thread } = await begin()
-  mock.next(hang())
-  const streaming = server.events(path, { assistant_id })
-  await mock.received(mock.requests.length)
-  const [waiting] = (await server.client.beta.threads.runs.list(thread)).data
-  await inProgress(server, thread, waiting?.id ?? '')
+  mock.next(text('Half an', gate().opened))
+  const stream = new OpenStream(await postStream(server, path, { assistant_id }))
+  const seen = await stream.until('Half an')
   mock.next(text('Back again.'))
   await server.restart()
-  assert.deepEqual(normalised(await streaming, true), normalised(transcript('vi-stream-error'), true))
-  const [run] = (await server.client.beta.threads.runs.list(thread)).data
-  const ended = await server.client.beta.threads.runs.poll(run?.id ?? '', { thread_id: thread })
-  assert.equal(ended.status, 'completed')
+  const cut = await stream.rest()
+  assert.ok(!stream.text.includes('event: done') && !stream.text.includes('event: error'))
+  const run = /run_\w{24}/.exec(stream.text)?.[0] ?? ''
+  const rest = await allEvents(server, { thread, run }, cut.at(-1)?.id)
+  assert.deepEqual(cut.slice(0, seen.length), seen)
+  assert.deepEqual([...cut, ...rest], await allEvents(server, { thread, run }))
+  const names = namesOf([...cut, ...rest].slice(seen.length))
+  assert.deepEqual(names.slice(0, 3), ['message.incomplete', 'run.step.failed', 'run.queued'])
+  assert.equal(names.at(-1), 'run.completed')
   const messages = await server.client.beta.threads.messages.list(thread)
   assert.equal(textOf(messages.data[0]), 'Back again.')
+})
+
+test('a stream whose run is gone without a word says so as transcript vi', async () => {
+  const { assistant_id, path, thread } = await begin()
+  mock.next(text(new Promise(() => {})))
+  const stream = new OpenStream(await postStream(server, path, { assistant_id }))
+  await stream.until('thread.run.in_progress')
+  for (const table of ['run_events', 'runs'])
+    await server.db.sql(`delete from ${table} where thread_id = $1`, [thread])
+  await stream.toEnd()
+  const seen = stream.text.split('\n\n').flatMap(parseFrame)
+  assert.deepEqual(normalised(seen, true), normalised(transcript('vi-stream-error'), true))
 })

@@ -124,6 +124,16 @@ export class Turn {
     return events
   }
 
+  /** The same events, without taking them: for a commit that may fail. */
+  peekEvents(): StreamEvent[] {
+    return [...this.#events]
+  }
+
+  /** Takes the first `count` events, which were published. */
+  dropEvents(count: number): void {
+    this.#events.splice(0, count)
+  }
+
   /** An answer without text and calls still is an answer: an empty message. No effect on any other. */
   ensureMessage(now: number): void {
     if (this.#message === null && this.#callStep === null) this.#openMessage(now)

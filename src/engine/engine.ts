@@ -1,6 +1,7 @@
 import { isTerminal } from '../contract/events.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { reasonOf } from '../log.ts'
+import { purgeEvents } from '../store/event-log.ts'
 import { purgeFiles } from '../store/file-uploads.ts'
 import { claimRuns } from '../store/runs.ts'
 import { purgeThreads } from '../store/threads.ts'
@@ -19,6 +20,8 @@ export interface EngineOptions extends TaskDeps {
   sweepMs: number
   /** How often a turn may lose its lease before its run fails. */
   maxAttempts: number
+  /** Seconds for which the events of a run can be read, counted from its end. */
+  eventsKeptFor: number
 }
 
 /** Rows of deleted threads removed in a round, of each kind. */
@@ -26,6 +29,9 @@ const purgeRows = 2_000
 
 /** Pieces of deleted files removed in a round. */
 const purgePieces = 100
+
+/** Seconds for which a log outlives its time, for whoever is still reading it. */
+const logGrace = 120
 
 /** What handing back the runs of a stopping server may take: an abort and a commit each. */
 const releaseMs = 3_000
@@ -173,11 +179,12 @@ export class Engine {
   }
 
   async #purge(): Promise<void> {
-    const { store, log } = this.#options
+    const { store, log, eventsKeptFor } = this.#options
     const failed = (error: unknown) => log.warn('a purge failed', { reason: reasonOf(error) })
     await Promise.all([
       purgeThreads(store.pool, sweepLimit, purgeRows).catch(failed),
       purgeFiles(store.pool, sweepLimit, purgePieces).catch(failed),
+      purgeEvents(store.pool, eventsKeptFor + logGrace, sweepLimit, purgeRows).catch(failed),
     ])
   }
 }

@@ -14,6 +14,7 @@ import { announce, commitTransition, rowsOf, type RowsAndEvents } from '../store
 import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
 import { noRows, type WrittenRows } from '../store/thread-write.ts'
+import { TurnLog } from './turn-log.ts'
 
 export interface TaskDeps {
   store: Store
@@ -37,6 +38,7 @@ type Outcome =
 export class RunTask {
   readonly #deps: TaskDeps
   readonly #lease: Lease
+  readonly #log: TurnLog
   readonly #abort = new AbortController()
   #run: RunRecord
   #interruption: Interruption | null = null
@@ -51,6 +53,7 @@ export class RunTask {
     this.#deps = deps
     this.#run = run
     this.#lease = lease
+    this.#log = new TurnLog(deps.store, run, lease)
   }
 
   get runId(): string {
@@ -74,6 +77,14 @@ export class RunTask {
 
   /** Resolves when this node has nothing more to do for the run. Rejects only when the store fails. */
   async execute(): Promise<void> {
+    try {
+      await this.#execute()
+    } finally {
+      this.#log.close()
+    }
+  }
+
+  async #execute(): Promise<void> {
     const started = this.#commit(this.#event('start'), (next) => ({ rows: noRows, events: [runEvent(next)] }))
     // Its failure is seen where it is awaited below; until then it must not count as unhandled.
     started.catch(() => {})
@@ -113,7 +124,7 @@ export class RunTask {
         break
       }
       if (!this.#isOurs()) break
-      if (!turn.hasUnstored) this.#deps.store.signals.publish(this.#run.id, turn.takeEvents())
+      if (!turn.hasUnstored) this.#log.publish(turn.takeEvents())
       await woken
     }
     await calling
@@ -157,9 +168,13 @@ export class RunTask {
   /** Commits the items that the model has opened; false when the run no longer takes them. */
   async #store(turn: Turn): Promise<boolean> {
     const opened = turn.openRows()
-    const stored = await this.#commit(this.#event('progress'), () => ({ rows: written(opened), events: [] }))
-    if (stored) turn.markStored(opened)
-    return stored
+    // In the same commit, so that an item that has to be closed for us by another was told of.
+    const events = turn.peekEvents()
+    const stored = await this.#commit(this.#event('progress'), () => ({ rows: written(opened), events }))
+    if (!stored) return false
+    turn.markStored(opened)
+    turn.dropEvents(events.length)
+    return true
   }
 
   /** The commit that ends the turn. */
@@ -238,11 +253,13 @@ export class RunTask {
    */
   async #commit(event: RunEvent, rowsFor: (next: RunRecord) => RowsAndEvents): Promise<boolean> {
     const { store, log } = this.#deps
+    const tail = await this.#log.begin()
     for (;;) {
-      const applied = await commitTransition(store, this.#run, event, rowsFor)
+      const applied = await commitTransition(store, this.#run, event, rowsFor, tail)
       if (applied.kind === 'applied') {
         this.#run = applied.run
-        announce(store, applied.run, applied.events)
+        this.#log.committed(applied.batch)
+        announce(store, applied.run, applied.batch)
         return true
       }
       const run = await getRun(store.pool, this.#run.project_id, this.#run.thread_id, this.#run.id)
@@ -251,6 +268,7 @@ export class RunTask {
       this.#run = run
       // Dropped by what we knew of the run, but the run has changed: it may well take the event as it is now.
       if (!same) continue
+      this.#log.failed()
       const { status } = this.#run.state
       log.debug('a late event was dropped', {
         run: this.#run.id,

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ModelObject } from '../contract/objects.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
+import type { OpenStreams } from './open-streams.ts'
 import type { DialectSetting } from './dialect.ts'
 import type { UnknownKeys } from './unknown-keys.ts'
 
@@ -17,13 +18,17 @@ export interface HttpContext {
   unknownKeys: UnknownKeys
   /** Seconds after which a run expires, counted from its creation and again from each submit. */
   runTtl: number
+  /** Seconds for which the events of a run can be read as they were, counted from its end. */
+  eventsKeptFor: number
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
   /** What the model backend offers; rejects when it does not answer. */
   listModels: (signal: AbortSignal) => Promise<ModelObject[]>
   /** Aborted when the server begins to stop: polls that wait are answered. */
   stopping: AbortSignal
-  /** Aborted when no run is executed here any more: streams end. */
+  /** Those that follow runs now. */
+  streams: OpenStreams
+  /** Aborted when the server goes: streams that are still open break off. */
   closing: AbortSignal
 }
 

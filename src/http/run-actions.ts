@@ -1,10 +1,9 @@
 import type { FastifyReply } from 'fastify'
 import { ApiError, notFound } from '../contract/errors.ts'
-import type { StreamEvent } from '../contract/events.ts'
 import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
-import type { AssistantRecord, RunRecord } from '../domain/records.ts'
+import { creationBatch, logStart } from '../domain/event-log.ts'
+import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
 import { newRunState } from '../domain/run.ts'
-import { toRun, toThread } from '../domain/to-wire.ts'
 import { getAssistant } from '../store/assistants.ts'
 import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
 import type { HttpContext } from './context.ts'
@@ -22,8 +21,8 @@ import { answeredOutputs } from './tool-outputs.ts'
 export interface PendingRun {
   /** As yet without an owner. */
   run: RunRecord
-  /** Events of the stream before the run's own. */
-  before: StreamEvent[]
+  /** The thread if it is made together with the run. */
+  newThread: ThreadRecord | null
   /** Writes the run, which may have an owner by now. Throws ApiError when the thread is gone or held by another run. */
   commit: (run: RunRecord) => Promise<void>
   /** Says with the answer what will not be done. */
@@ -54,7 +53,7 @@ export async function newRunOnThread(
       throw new ApiError('active_run_blocks_run', text)
     }
   }
-  return { run, before: [], commit, tell: (reply) => tellNotRun(context, reply, run) }
+  return { run, newThread: null, commit, tell: (reply) => tellNotRun(context, reply, run) }
 }
 
 /** Makes a thread with a run on it. Throws ApiError for what cannot be run. */
@@ -81,7 +80,7 @@ export async function newThreadWithRun(
     tellNoStore(context, reply, tool_resources)
     tellNotRun(context, reply, run)
   }
-  return { run, before: [{ event: 'thread.created', data: toThread(thread) }], commit, tell }
+  return { run, newThread: thread, commit, tell }
 }
 
 async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {
@@ -130,17 +129,14 @@ export async function streamRun(
   reply: FastifyReply,
   pending: PendingRun,
 ): Promise<void> {
-  const { before, commit, tell } = pending
+  const { newThread, commit, tell } = pending
   return withOwner(context, async (owner) => {
     const run = ownedBy(pending.run, owner)
-    const stream = await streaming(context, run, () => commit(run))
+    const { stream } = await streaming(context, run, () => commit(run))
     tell(reply)
     timed(reply)
-    const data = toRun(run)
-    for (const event of before) stream.push(event)
-    stream.push({ event: 'thread.run.created', data })
-    stream.push({ event: 'thread.run.queued', data })
-    stream.open(reply)
+    stream.open(reply, run, { after: logStart, version: 0 })
+    context.store.signals.publish(run.id, creationBatch(run, newThread))
     context.store.signals.changed(run)
   })
 }
@@ -151,15 +147,14 @@ function timed(reply: FastifyReply): void {
 }
 
 /** A stream that listens before `commit` and is forgotten if that fails. */
-async function streaming(
+async function streaming<T>(
   context: HttpContext,
   key: RunKey,
-  commit: () => Promise<unknown>,
-): Promise<RunStream> {
+  commit: () => Promise<T>,
+): Promise<{ stream: RunStream; result: T }> {
   const stream = new RunStream(context, key)
   try {
-    await commit()
-    return stream
+    return { stream, result: await commit() }
   } catch (error) {
     stream.close()
     throw error
@@ -207,7 +202,9 @@ export async function streamOutputs(
   key: RunKey,
   outputs: SubmitToolOutputs['tool_outputs'],
 ): Promise<void> {
-  const stream = await streaming(context, key, () => submitOutputs(context, key, outputs))
+  const { stream, result: run } = await streaming(context, key, () => submitOutputs(context, key, outputs))
   timed(reply)
-  stream.open(reply)
+  // The outputs made a version of the run, and so a term of its log: the answer begins there.
+  const { version } = run.state
+  stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })
 }

@@ -1,69 +1,102 @@
 import type { FastifyReply } from 'fastify'
 import { ApiError, errorEvent } from '../contract/errors.ts'
-import { endsStream, type StreamEvent } from '../contract/events.ts'
+import { endsStream, isTerminal, type StreamEvent } from '../contract/events.ts'
 import type { RunStatus } from '../contract/objects.ts'
 import { runEvent } from '../domain/closing.ts'
+import { showPlace, type PlacedEvent } from '../domain/event-log.ts'
+import type { RunRecord } from '../domain/records.ts'
+import { reasonOf } from '../log.ts'
+import { logExtent } from '../store/event-log.ts'
 import type { RunKey } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
+import { EventFollower, type FollowFrom } from './event-follower.ts'
 import { EventStream } from './sse.ts'
 
-/** How often a quiet stream looks whether its run has ended without a word, as it may on another node. */
+/** How often a quiet stream looks whether something happened without a word, as it may on another node. */
 const lookMs = 2_000
 
+/** Where a stream ends: the answer of a request that waits for the run's next stop, or with the run. */
+type Until = 'stop' | 'end'
+
 /**
- * The events of one run, for one streaming request. It listens from its making on, so that nothing that happens
- * between the commit and the first byte is missed; `open` sends what has gathered and then what comes.
+ * The events of one run, for one request. It listens from its making on, so that nothing that happens between the
+ * commit and the first byte is missed; `open` sends what has gathered and then what comes.
  */
 export class RunStream {
   readonly #context: HttpContext
   readonly #key: RunKey
-  readonly #unsubscribe: () => void
-  #gathered: StreamEvent[] = []
+  readonly #follower: EventFollower
+  readonly #until: Until
   #stream: EventStream | null = null
   #look: NodeJS.Timeout | null = null
   #heard = true
 
-  constructor(context: HttpContext, key: RunKey) {
+  constructor(context: HttpContext, key: RunKey, until: Until = 'stop') {
     this.#context = context
     this.#key = key
-    this.#unsubscribe = context.store.signals.subscribe(key.id, (event) => this.push(event))
+    this.#until = until
+    this.#follower = new EventFollower(context.store, key.id)
   }
 
   /** Forgets the run: the request ended in an error before its first byte. */
   close(): void {
-    this.#unsubscribe()
+    this.#follower.stop()
     if (this.#look) clearInterval(this.#look)
     this.#context.closing.removeEventListener('abort', this.#onClosing)
+    this.#context.streams.delete(this)
   }
 
-  /** Turns the reply into an event stream. */
-  open(reply: FastifyReply): void {
+  /** Turns the reply into an event stream of what comes behind `from`. */
+  open(reply: FastifyReply, run: RunRecord, from: FollowFrom): void {
+    const stream = this.#begin(reply)
+    if (stream === null) return
+    this.#look = setInterval(() => void this.#lookUp(), lookMs)
+    this.#follower.begin(run, from, {
+      deliver: (event, place) => this.#send(event, showPlace(place)),
+      ready: () => stream.ready(),
+      failed: (error) =>
+        this.#context.log.warn('a stream could not read its run', { run: run.id, reason: reasonOf(error) }),
+    })
+    // Whoever comes after the end has nothing to wait for.
+    if (isTerminal(run.state.status)) void this.#finish(run)
+  }
+
+  /** Turns the reply into an event stream of exactly these events. */
+  tell(reply: FastifyReply, events: readonly PlacedEvent[]): void {
+    if (this.#begin(reply) === null) return
+    for (const { event, place } of events) this.#stream?.send(event, showPlace(place))
+    this.#end()
+  }
+
+  #begin(reply: FastifyReply): EventStream | null {
     const headers = Object.fromEntries(
       Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
     )
     reply.hijack()
     // The client may have left while the commit was under way: nothing would ever close this stream.
-    if (reply.raw.destroyed) return this.close()
+    if (reply.raw.destroyed) {
+      this.close()
+      return null
+    }
     const stream = new EventStream(reply.raw, headers)
     this.#stream = stream
     reply.raw.on('close', () => this.close())
     this.#context.closing.addEventListener('abort', this.#onClosing)
-    this.#look = setInterval(() => void this.#lookUp(), lookMs)
-    const gathered = this.#gathered
-    this.#gathered = []
-    for (const event of gathered) this.push(event)
+    this.#context.streams.add(this)
+    return stream
   }
 
-  push(event: StreamEvent): void {
+  /** Sends an event; one that the log does not hold has no id. */
+  #send(event: StreamEvent, id?: string): void {
     this.#heard = true
-    if (this.#stream === null) {
-      this.#gathered.push(event)
-      return
-    }
-    this.#stream.send(event)
+    this.#stream?.send(event, id)
     const status = runStatusOf(event)
-    if (status !== null && endsStream(status)) this.#end()
+    if (status !== null && this.#isLast(status)) this.#end()
+  }
+
+  #isLast(status: RunStatus): boolean {
+    return this.#until === 'stop' ? endsStream(status) : isTerminal(status)
   }
 
   #end(): void {
@@ -71,10 +104,15 @@ export class RunStream {
     this.close()
   }
 
+  /** The server stops. Without its last frame, so that the client can tell and go on behind the last id. */
   readonly #onClosing = (): void => {
-    this.#stream?.send(
-      errorEvent(new ApiError('not_ready', 'The server is shutting down; the run goes on later.')),
-    )
+    this.#stream?.breakOff()
+    this.close()
+  }
+
+  /** There is neither a run nor a log any more, and the end of the run was not told. */
+  #endWithout(): void {
+    this.#stream?.send(errorEvent(new ApiError('internal', 'The run of this stream is not there any more.')))
     this.#end()
   }
 
@@ -87,11 +125,25 @@ export class RunStream {
     const { project_id, thread_id, id } = this.#key
     try {
       const run = await getRun(store.pool, project_id, thread_id, id)
-      // A deleted thread takes its run with it: there is nothing left to tell.
-      if (run === null) this.#end()
-      else if (!this.#heard && endsStream(run.state.status)) this.push(runEvent(run))
+      // Before the run is missed: a deleted thread takes its run with it, but its log has the last word.
+      await this.#follower.read()
+      if (run === null) this.#endWithout()
+      else if (isTerminal(run.state.status)) await this.#finish(run)
     } catch {
       log.warn('a stream could not look up its run', { run: id })
+    }
+  }
+
+  /** Ends the stream of a run that has ended, with what the log tells, or should have told. */
+  async #finish(run: RunRecord): Promise<void> {
+    try {
+      await this.#follower.read()
+      if (!this.#stream?.open) return
+      const { ends } = await logExtent(this.#context.store.pool, this.#key)
+      if (!ends) this.#send(runEvent(run))
+      this.#end()
+    } catch {
+      // It is tried again with the next look.
     }
   }
 }

@@ -18,6 +18,7 @@ import { memgptRunRoutes } from './routes/memgpt-runs.ts'
 import { memgptThreadRoutes } from './routes/memgpt-threads.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { modelRoutes } from './routes/models.ts'
+import { runEventRoutes } from './routes/run-events.ts'
 import { runRoutes } from './routes/runs.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { stepRoutes } from './routes/steps.ts'
@@ -83,6 +84,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     threadRoutes,
     messageRoutes,
     runRoutes,
+    runEventRoutes,
     stepRoutes,
     fileRoutes,
     v1FileRoutes,

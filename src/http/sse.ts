@@ -11,13 +11,19 @@ const stalledTicks = 4
 /** A reader whose unread events come to more than this many characters is cut off; it can poll the run. */
 const maxWaiting = 16 * 1024 * 1024
 
+interface Waiting {
+  event: StreamEvent
+  id: string | undefined
+}
+
 export class EventStream {
   readonly #response: ServerResponse
   readonly #ping: NodeJS.Timeout
-  #waiting: StreamEvent[] = []
+  #waiting: Waiting[] = []
   #waitingSize = 0
   #blocked = false
   #ending = false
+  #onReady: (() => void)[] = []
   /** Ticks since the socket filled up. */
   #stalled = 0
 
@@ -32,7 +38,10 @@ export class EventStream {
     })
     response.flushHeaders()
     response.on('drain', () => this.#drain())
-    response.on('close', () => clearInterval(this.#ping))
+    response.on('close', () => {
+      clearInterval(this.#ping)
+      this.#tellReady()
+    })
     this.#ping = setInterval(() => this.#idle(), pingMs)
   }
 
@@ -41,10 +50,19 @@ export class EventStream {
     return !this.#ending && !this.#response.destroyed
   }
 
-  send(event: StreamEvent): void {
+  /** `id` is what the client may name to go on behind this event. */
+  send(event: StreamEvent, id?: string): void {
     if (!this.open) return
-    if (this.#blocked) this.#hold(event)
-    else this.#write(frame(event.event, JSON.stringify(event.data)))
+    if (this.#blocked) this.#hold({ event, id })
+    else this.#write(frame(event.event, JSON.stringify(event.data), id))
+  }
+
+  /** Resolves when the reader has taken what it was sent, or is gone. */
+  async ready(): Promise<void> {
+    if (!this.#blocked || this.#response.destroyed) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onReady.push(resolve)
+    await promise
   }
 
   /** Sends the last frame and ends the response. */
@@ -52,6 +70,14 @@ export class EventStream {
     if (!this.open) return
     this.#ending = true
     if (!this.#blocked) this.#finish()
+  }
+
+  /** Ends the response without the last frame: there is more to come, elsewhere or later. */
+  breakOff(): void {
+    if (!this.open) return
+    this.#ending = true
+    clearInterval(this.#ping)
+    this.#response.end()
   }
 
   #finish(): void {
@@ -73,25 +99,32 @@ export class EventStream {
     this.#blocked = false
     this.#stalled = 0
     while (this.#waiting.length > 0 && !this.#blocked) {
-      const event = this.#waiting.shift() as StreamEvent
-      this.#write(frame(event.event, JSON.stringify(event.data)))
+      const { event, id } = this.#waiting.shift() as Waiting
+      this.#write(frame(event.event, JSON.stringify(event.data), id))
     }
     if (this.#waiting.length === 0) this.#waitingSize = 0
+    if (!this.#blocked) this.#tellReady()
     if (this.#ending && !this.#blocked && this.#waiting.length === 0) this.#finish()
   }
 
-  #hold(event: StreamEvent): void {
+  #tellReady(): void {
+    for (const resolve of this.#onReady.splice(0)) resolve()
+  }
+
+  #hold({ event, id }: Waiting): void {
     const last = this.#waiting.at(-1)
-    const merged = last && mergeDeltas(last, event)
-    if (merged) this.#waiting[this.#waiting.length - 1] = merged
-    else this.#waiting.push(event)
+    const merged = last && mergeDeltas(last.event, event)
+    // Who has the last of the merged has them all.
+    if (merged) this.#waiting[this.#waiting.length - 1] = { event: merged, id }
+    else this.#waiting.push({ event, id })
     this.#waitingSize += deltaSize(event)
     if (this.#waitingSize > maxWaiting) this.#response.destroy()
   }
 }
 
-function frame(name: string, data: string): string {
-  return `event: ${name}\ndata: ${data}\n\n`
+// The id comes last: simple readers look for an event line followed by a data line.
+function frame(name: string, data: string, id?: string): string {
+  return `event: ${name}\ndata: ${data}\n${id === undefined ? '' : `id: ${id}\n`}\n`
 }
 
 /** Characters of content that an event carries; whole objects count as a kilobyte beside it. */

@@ -21,6 +21,10 @@ select x.n, case x.kind
     when 'delete_thread' then
       (select id from threads
         where id = x.thread_id and project_id = x.project_id and deleted_at is null limit 1) is null
+    when 'log' then
+      (select last_no from run_events
+        where thread_id = x.thread_id and run_id = x.run_id and term = x.term and last_no = x.last_no
+          and project_id = x.project_id limit 1) is not null
     else
       coalesce((select stamp from runs
         where thread_id = x.thread_id and id = x.run_id and project_id = x.project_id limit 1) = x.stamp, false)
@@ -28,7 +32,8 @@ select x.n, case x.kind
         where thread_id = x.thread_id and id = x.step_id and project_id = x.project_id limit 1) is not null
   end as done
 from jsonb_to_recordset($1::jsonb) as x(
-  n int, kind text, project_id text, thread_id text, message_id text, run_id text, stamp bigint, step_id text)
+  n int, kind text, project_id text, thread_id text, message_id text, run_id text, stamp bigint, step_id text,
+  term int, last_no int)
 order by x.n`
 
 /**
@@ -58,6 +63,8 @@ function ownIds(write: ThreadWrite): Record<string, string | number | undefined>
       return { run_id: write.run.id }
     case 'advance':
       return { run_id: write.run.id, stamp: write.stamp, step_id: write.rows.newSteps[0]?.id }
+    case 'log':
+      return { run_id: write.log.run_id, term: write.log.term, last_no: write.log.last_no }
     case 'create_thread':
     case 'delete_thread':
       return {}

@@ -1,6 +1,7 @@
 import { transition } from '../domain/run.ts'
 import type { RunRecord } from '../domain/records.ts'
-import { announce, readOpenItems, rowsOf } from './run-writes.ts'
+import { logRow } from './event-log.ts'
+import { announce, batchOf, readOpenItems, rowsOf } from './run-writes.ts'
 import { getRun } from './runs.ts'
 import type { Store } from './store.ts'
 import { noRows, type ThreadKey } from './thread-write.ts'
@@ -24,10 +25,12 @@ export async function deleteThread(store: Store, thread: ThreadKey): Promise<boo
     if (typeof state === 'string') continue
     const next: RunRecord = { ...run, state }
     const { rows, events } = rowsOf(next, await readOpenItems(store, run), now)
-    const { outcome } = await store.write({ ...write, run: next, version: run.state.version, rows })
+    const batch = batchOf(run, next, events)
+    const log = logRow(run.id, batch)
+    const { outcome } = await store.write({ ...write, run: next, version: run.state.version, rows, log })
     if (outcome === 'gone') return false
     if (outcome !== 'ok') continue
-    announce(store, next, events)
+    announce(store, next, batch)
     return true
   }
 }

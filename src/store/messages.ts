@@ -44,6 +44,9 @@ const openText = `
 select ${columns} from messages
 where project_id = $1 and thread_id = $2 and run_id = $3 and status = 'in_progress' order by seq`
 
+const ofRunText = `
+select ${columns} from messages where project_id = $1 and thread_id = $2 and run_id = $3 order by seq`
+
 export async function getMessage(
   pool: pg.Pool,
   project: string,
@@ -87,6 +90,17 @@ export async function openMessages(
   runId: string,
 ): Promise<MessageRecord[]> {
   const rows = await query<MessageRow>(pool, 'open_messages', openText, [project, thread, runId])
+  return rows.map(withoutSeq)
+}
+
+/** All messages of a run, in order. */
+export async function messagesOfRun(
+  pool: pg.Pool,
+  project: string,
+  thread: string,
+  runId: string,
+): Promise<MessageRecord[]> {
+  const rows = await query<MessageRow>(pool, 'messages_of_run', ofRunText, [project, thread, runId])
   return rows.map(withoutSeq)
 }
 

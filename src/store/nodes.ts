@@ -19,3 +19,10 @@ export async function forgetNodes(pool: pg.Pool, node: string, silence: number):
     silence,
   ])
 }
+
+const othersText = 'select id from nodes where id <> $1 and seen_at > threadmill_now() - $2 limit 1'
+
+/** Whether any other node has beaten within the last `silence` seconds. */
+export async function hasOtherNodes(pool: pg.Pool, node: string, silence: number): Promise<boolean> {
+  return (await query(pool, 'other_nodes', othersText, [node, silence])).length > 0
+}

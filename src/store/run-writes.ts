@@ -3,8 +3,10 @@ import { isTerminal } from '../contract/events.ts'
 import type { Metadata } from '../contract/schema.ts'
 import { closeItems, runEvent } from '../domain/closing.ts'
 import type { OpenItems, RunRecord, StepRecord } from '../domain/records.ts'
+import type { EventBatch } from '../domain/event-log.ts'
 import { toStep } from '../domain/to-wire.ts'
 import { transition, type RunEvent } from '../domain/run.ts'
+import { logRow, type LogRow } from './event-log.ts'
 import { openMessages } from './messages.ts'
 import { getRun } from './runs.ts'
 import { stepsOfRun } from './steps.ts'
@@ -20,10 +22,19 @@ export interface RunKey {
 }
 
 export type Applied =
-  | { kind: 'applied'; run: RunRecord; events: StreamEvent[] }
+  | { kind: 'applied'; run: RunRecord; batch: EventBatch }
   /** The event cannot be in the run's status, which `run` shows. */
   | { kind: 'refused' | 'dropped'; run: RunRecord }
   | { kind: 'gone' }
+
+/** Where a writer that has written before goes on in the log. */
+export interface LogTail {
+  term: number
+  /** Number of the first of `unlogged`, or of the next event. */
+  first: number
+  /** Published and not stored yet. */
+  unlogged: readonly StreamEvent[]
+}
 
 export interface RowsAndEvents {
   rows: WrittenRows
@@ -32,19 +43,22 @@ export interface RowsAndEvents {
 
 /**
  * Commits one transition of a run whose state is at hand. 'stale' means that the run has changed since: read it
- * again and decide again. `rowsFor` gives what is written with it and the events to publish, run event included.
+ * again and decide again. `rowsFor` gives what is written with it and the events to publish, run event included. These go
+ * to the run's log in the same commit: behind `tail`, or in a term of their own.
  */
 export async function commitTransition(
   store: Store,
   run: RunRecord,
   event: RunEvent,
   rowsFor: (next: RunRecord) => RowsAndEvents,
+  tail?: LogTail,
 ): Promise<Applied | { kind: 'stale' }> {
   const state = transition(run.state, event)
   if (state === 'refuse') return { kind: 'refused', run }
   if (state === 'drop') return { kind: 'dropped', run }
   const next: RunRecord = { ...run, state }
   const { rows, events } = rowsFor(next)
+  const batch = batchOf(run, next, events, tail)
   const written = await store.write({
     kind: 'advance',
     thread: { id: run.thread_id, project_id: run.project_id },
@@ -53,12 +67,35 @@ export async function commitTransition(
     stamp: newStamp(),
     release: isTerminal(state.status),
     rows,
+    log: batchRow(run.id, batch, tail),
   })
   if (written.outcome === 'gone') return { kind: 'gone' }
   if (written.outcome !== 'ok') return { kind: 'stale' }
   const { metadata } = written
-  if (metadata === undefined) return { kind: 'applied', run: next, events }
-  return { kind: 'applied', run: { ...next, metadata }, events: events.map(withMetadata(metadata)) }
+  if (metadata === undefined) return { kind: 'applied', run: next, batch }
+  const current = batch.events.map(withMetadata(metadata))
+  return { kind: 'applied', run: { ...next, metadata }, batch: { ...batch, events: current } }
+}
+
+/**
+ * The events of a change. A cancel that the owner of a run has to be told of is not told to others before the run
+ * ends: as long as there is an owner, it alone writes to the log.
+ */
+export function batchOf(
+  run: RunRecord,
+  next: RunRecord,
+  events: readonly StreamEvent[],
+  tail?: LogTail,
+): EventBatch {
+  const { version } = next.state
+  const { term, first, unlogged } = tail ?? { term: version, first: 0, unlogged: [] }
+  const all = run.state.status === 'cancelling' ? [runEvent(run), ...events] : events
+  return { term, first: first + unlogged.length, events: all, from: run.state.version, version }
+}
+
+function batchRow(runId: string, batch: EventBatch, tail?: LogTail): LogRow | null {
+  if (!tail) return logRow(runId, batch)
+  return logRow(runId, { term: tail.term, first: tail.first, events: [...tail.unlogged, ...batch.events] })
 }
 
 /** Events of a run whose metadata a client has changed since the run was read. */
@@ -75,8 +112,8 @@ function newStamp(): number {
 }
 
 /** Tells this process of a committed change: streams first, then whoever waits for the run. */
-export function announce(store: Store, run: RunRecord, events: readonly StreamEvent[]): void {
-  store.signals.publish(run.id, events)
+export function announce(store: Store, run: RunRecord, batch: EventBatch): void {
+  store.signals.publish(run.id, batch)
   store.signals.changed(run)
 }
 
@@ -98,7 +135,7 @@ export async function applyRunEvent(
       rowsOf(next, open, store.clock.now(), steps),
     )
     if (applied.kind === 'stale') continue
-    if (applied.kind === 'applied') announce(store, applied.run, applied.events)
+    if (applied.kind === 'applied') announce(store, applied.run, applied.batch)
     return applied
   }
 }
@@ -126,7 +163,8 @@ export function rowsOf(
     return { rows: { ...noRows, changedSteps }, events: [...completed, runEvent(next)] }
   }
   const { status } = next.state
-  if (status === 'cancelling' || status === 'in_progress' || status === 'requires_action') {
+  if (status === 'cancelling') return { rows: noRows, events: [] }
+  if (status === 'in_progress' || status === 'requires_action') {
     return { rows: noRows, events: [runEvent(next)] }
   }
   const closed = closeItems(next, open, now)

@@ -9,6 +9,7 @@ import { GroupCommit } from './group-commit.ts'
 import { migrate } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes } from './nodes.ts'
+import { Notices } from './notices.ts'
 import { Room } from './places.ts'
 import { createPool, type Connection } from './pool.ts'
 import { Signals } from './signals.ts'
@@ -73,14 +74,24 @@ export async function openStore(options: {
   const firstBeat = monotonic()
   const clock = new DbClock(await beat(pool, node), monotonic)
   lease.renew(firstBeat)
+  const signals = new Signals()
+  const notices = new Notices({ connection, pool, signals, node, log })
+  notices.start()
   return {
     pool,
     clock,
-    signals: new Signals(),
+    signals,
     node,
     lease,
     room: new Room(),
-    write: (write) => commits.submit(write),
+    async write(write) {
+      const done = await commits.submit(write)
+      if (done.outcome !== 'ok') return done
+      notices.tell(write)
+      if (write.kind === 'log')
+        signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
+      return done
+    },
     async beat() {
       const sentAt = monotonic()
       clock.sync(await beat(beatPool, node), sentAt)
@@ -95,7 +106,7 @@ export async function openStore(options: {
     async close() {
       await within(closingMs, commits.idle())
       // A connection that is dead without a word never ends.
-      await within(closingMs, Promise.all([pool.end(), flushPool.end(), beatPool.end()]))
+      await within(closingMs, Promise.all([notices.close(), pool.end(), flushPool.end(), beatPool.end()]))
     },
   }
 }

@@ -1,6 +1,9 @@
 import type pg from 'pg'
 import type { Metadata } from '../contract/schema.ts'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../domain/records.ts'
+import { creationBatch } from '../domain/event-log.ts'
+import type { Lease } from '../domain/run.ts'
+import { logRow, type LogRow } from './event-log.ts'
 import { queryOnce } from './pool.ts'
 
 // Every write that a thread's lock governs, as one statement for many threads at once: one round trip, one
@@ -27,7 +30,10 @@ export type ThreadWrite =
       stamp: number
       release: boolean
       rows: WrittenRows
+      log?: LogRow | null
     }
+  /** Events that belong to no change. Needs the run to be under `lease` still. */
+  | { kind: 'log'; thread: ThreadKey; lease: Lease; log: LogRow }
   /** Needs the active run, if any, to be `run` at `version` still. */
   | {
       kind: 'delete_thread'
@@ -36,6 +42,7 @@ export type ThreadWrite =
       version?: number
       rows: WrittenRows
       now: number
+      log?: LogRow | null
     }
 
 export interface ThreadKey {
@@ -104,11 +111,20 @@ with op as materialized (
   where h.kind in ('advance', 'delete_thread') and r.thread_id = h.thread_id and r.id = h.run_id
     and r.version = h.from_version
   returning r.id, case when r.metadata <> h.metadata then r.metadata end as metadata
+), leased as materialized (
+  select h.n from held h
+  cross join lateral (
+    select id from runs
+    where thread_id = h.thread_id and id = h.run_id and owner_node = h.owner_node and lease_epoch = h.lease_epoch
+    limit 1 for share
+  ) r
+  where h.kind = 'log'
 ), go as materialized (
   select n, 0::bigint as base from op join new_thread on new_thread.id = op.thread_id
   union all
   select n, next_seq from held
   where case
+    when kind = 'log' then n in (select n from leased)
     when kind = 'advance' or (kind = 'delete_thread' and coalesce(active_run_id, run_id) is not null)
       then run_id in (select id from advanced)
     else active_run_id is null
@@ -167,10 +183,19 @@ with op as materialized (
     ended_at = x.ended_at, expires_at = x.expires_at
   from step x join go using (n)
   where not x.is_new and s.thread_id = x.thread_id and s.id = x.id
+), logged as (
+  insert into run_events (thread_id, run_id, term, first_no, last_no, project_id, events, ends, created_at)
+  select x.thread_id, x.run_id, x.term, x.first_no, x.last_no, x.project_id, x.events, x.ends,
+    floor(threadmill_now())::bigint
+  from jsonb_to_recordset($5::jsonb) as x(
+    n int, thread_id text, run_id text, term int, first_no int, last_no int, project_id text, events text,
+    ends boolean)
+  join go using (n)
+  on conflict do nothing
 )
 select op.n, held.active_run_id as run_id,
   case when go.n is null and held.n is null then 'gone'
-    when go.n is null and op.kind in ('advance', 'delete_thread') then 'stale'
+    when go.n is null and op.kind in ('advance', 'delete_thread', 'log') then 'stale'
     when go.n is null then 'locked'
     when op.kind = 'delete_message' and op.message_id not in (select id from gone_message) then 'missing'
     else 'ok' end as outcome,
@@ -196,6 +221,7 @@ export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): P
     JSON.stringify(messages),
     JSON.stringify(steps),
     JSON.stringify(removed),
+    logRows(batch),
   ])
   return rows.map(({ outcome, run_id, metadata }) => {
     if (outcome === 'locked') return { outcome, runId: run_id ?? '' }
@@ -234,6 +260,9 @@ function opRow(write: ThreadWrite, n: number) {
     from_version: 'version' in write ? write.version : null,
     stamp: write.kind === 'advance' ? write.stamp : null,
     ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
+    ...(write.kind === 'log'
+      ? { run_id: write.log.run_id, owner_node: write.lease.node, lease_epoch: write.lease.epoch }
+      : {}),
   }
 }
 
@@ -276,4 +305,20 @@ function stepRows(write: ThreadWrite, n: number) {
     usage: undefined,
   })
   return [...write.rows.newSteps.map(row(true)), ...write.rows.changedSteps.map(row(false))]
+}
+
+/** A new run's log begins with the commit that creates it. */
+function logOf(write: ThreadWrite): LogRow | null {
+  if ('log' in write) return write.log ?? null
+  if (write.kind !== 'create_run' && write.kind !== 'create_thread') return null
+  const thread = write.kind === 'create_thread' ? write.thread : null
+  return write.run ? logRow(write.run.id, creationBatch(write.run, thread)) : null
+}
+
+function logRows(batch: ThreadWrite[]): string {
+  const rows = batch.flatMap((write, n) => {
+    const row = logOf(write)
+    return row ? { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row } : []
+  })
+  return JSON.stringify(rows)
 }

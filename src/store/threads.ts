@@ -85,6 +85,9 @@ with gone as materialized (
 ), s as (
   delete from run_steps where (thread_id, id) in (
     select x.thread_id, x.id from gone join run_steps x on x.thread_id = gone.id limit $2)
+), e as (
+  delete from run_events where (thread_id, run_id, term, last_no) in (
+    select x.thread_id, x.run_id, x.term, x.last_no from gone join run_events x on x.thread_id = gone.id limit $2)
 ), r as (
   delete from runs where (thread_id, id) in (
     select x.thread_id, x.id from gone join runs x on x.thread_id = gone.id limit $2)
@@ -92,6 +95,7 @@ with gone as materialized (
 delete from threads where id in (select id from gone)
   and not exists (select from messages where thread_id = threads.id)
   and not exists (select from run_steps where thread_id = threads.id)
+  and not exists (select from run_events where thread_id = threads.id)
   and not exists (select from runs where thread_id = threads.id)`
 
 /** Removes a piece of what deleted threads left: at most `rows` of each kind, from at most `threads` threads. */

@@ -1,0 +1,105 @@
+import type pg from 'pg'
+import type { Metadata } from '../contract/schema.ts'
+import { query } from './pool.ts'
+import type { RunKey } from './run-writes.ts'
+import { decodeEvents, encodeEvents, endsRun, type EventBatch, type EventPlace } from '../domain/event-log.ts'
+import type { RunRecord } from '../domain/records.ts'
+
+// The log of a run's events: written with the run's changes (thread-write.ts), read and trimmed here.
+
+/** A row of the log. */
+export interface LogRow {
+  run_id: string
+  term: number
+  first_no: number
+  last_no: number
+  events: string
+  ends: boolean
+}
+
+/** The row for a batch; null if nothing happened. */
+export function logRow(
+  run_id: string,
+  { term, first, events }: Omit<EventBatch, 'from' | 'version'>,
+): LogRow | null {
+  if (events.length === 0) return null
+  return {
+    run_id,
+    term,
+    first_no: first,
+    last_no: first + events.length - 1,
+    events: encodeEvents(events),
+    ends: events.some(endsRun),
+  }
+}
+
+const readText = `
+select term, first_no, events,
+  (select metadata from runs where project_id = $1 and thread_id = $2 and id = $3 limit 1) as metadata
+from run_events
+where project_id = $1 and thread_id = $2 and run_id = $3 and (term, last_no) > ($4::int, $5::int)
+order by term, last_no limit $6`
+
+/**
+ * Up to `limit` batches behind `after`, in order. The first may begin before `after`, and one may repeat what another
+ * has: what is at or before a place that was read is to be left out.
+ */
+export async function readEvents(
+  pool: pg.Pool,
+  run: RunRecord,
+  after: EventPlace,
+  limit: number,
+): Promise<Pick<EventBatch, 'term' | 'first' | 'events'>[]> {
+  const key = [run.project_id, run.thread_id, run.id]
+  const rows = await query<LogRow & { metadata: Metadata | null }>(pool, 'read_events', readText, [...key, after.term, after.no, limit])
+  return rows.map((row) => ({
+    term: row.term,
+    first: row.first_no,
+    events: decodeEvents(row.events, { ...run, metadata: row.metadata ?? run.metadata }),
+  }))
+}
+
+// `limit 1` instead of `exists`, which may be planned as a hash of the whole table.
+const extentText = `
+select
+  (select first_no from run_events
+    where project_id = $1 and thread_id = $2 and run_id = $3 and term = 1 limit 1) is not null as begins,
+  coalesce((select ends from run_events
+    where project_id = $1 and thread_id = $2 and run_id = $3 order by term desc, last_no desc limit 1), false) as ends`
+
+/** Whether the log of a run reaches back to its creation, and whether it tells of its end. */
+export async function logExtent(
+  pool: pg.Pool,
+  { project_id, thread_id, id }: RunKey,
+): Promise<{ begins: boolean; ends: boolean }> {
+  const rows = await query<{ begins: boolean; ends: boolean }>(pool, 'log_extent', extentText, [
+    project_id,
+    thread_id,
+    id,
+  ])
+  return rows[0] ?? { begins: false, ends: false }
+}
+
+// The row that ends a log goes when the others have gone, which a later call sees: it is how a log is found.
+const purgeText = `
+with old as materialized (
+  select thread_id, run_id, term, last_no from run_events
+  where ends and created_at < floor(threadmill_now())::bigint - $1
+  order by created_at limit $2 for update skip locked
+), piece as (
+  delete from run_events where (thread_id, run_id, term, last_no) in (
+    select x.thread_id, x.run_id, x.term, x.last_no
+    from old cross join lateral (
+      select * from run_events r
+      where r.thread_id = old.thread_id and r.run_id = old.run_id and not r.ends limit $3) x
+    limit $3)
+)
+delete from run_events where (thread_id, run_id, term, last_no) in (
+  select old.thread_id, old.run_id, old.term, old.last_no from old
+  where (select term from run_events r
+    where r.thread_id = old.thread_id and r.run_id = old.run_id and not r.ends limit 1) is null)`
+
+/** Removes a piece of the logs of runs that ended more than `age` seconds ago: at most `rows` rows of `runs` runs. */
+export async function purgeEvents(pool: pg.Pool, age: number, runs: number, rows: number): Promise<void> {
+  await query(pool, 'purge_events', purgeText, [age, runs, rows])
+}
