@@ -102,6 +102,11 @@ async function world(path: string): Promise<Record<string, string>> {
   mock.next(toolCalls([{ id: sampleIds.call, name: 'grind', arguments: '{}' }]), text('Flour.'))
   const run = await client.beta.threads.runs.createAndPoll(thread.id, { assistant_id: assistant.id })
   const [step] = (await client.beta.threads.runs.steps.list(run.id, at)).data
+  if (path.endsWith('/events')) {
+    // The stream of a run that waits for outputs stays open.
+    const tool_outputs = [{ tool_call_id: sampleIds.call, output: 'done' }]
+    await client.beta.threads.runs.submitToolOutputsAndPoll(run.id, { ...at, tool_outputs })
+  }
   return { ...ids, run_id: run.id, step_id: step?.id ?? '' }
 }
 

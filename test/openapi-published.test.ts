@@ -177,6 +177,7 @@ test('what we have besides the published operations is known', () => {
     'get /threads',
     'get /threads/{thread_id}/messages/{message_id}/files',
     'get /threads/{thread_id}/messages/{message_id}/files/{file_id}',
+    'get /threads/{thread_id}/runs/{run_id}/events',
     'post /assistants/{assistant_id}/files',
   ])
 })

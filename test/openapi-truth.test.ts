@@ -127,6 +127,8 @@ test('runs, their steps and their streams are as /openapi.json says', async () =
   await runs.steps.retrieve(data[0]?.id ?? '', { ...at, run_id: asked.id, include })
   await runs.update(asked.id, { ...at, metadata: { seen: 'yes' } })
   await runs.list(thread.id, { limit: 5 })
+  const beta = { headers: { 'openai-beta': 'assistants=v2' } }
+  await ask(`/v1/threads/${thread.id}/runs/${asked.id}/events`, beta)
   await messages.list(thread.id, { run_id: asked.id })
   await assert.rejects(runs.cancel(asked.id, at), OpenAI.BadRequestError)
 })

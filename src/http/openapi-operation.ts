@@ -91,7 +91,9 @@ function describe({ details, streams }: Operation, twin: Operation | undefined):
   const other =
     twin &&
     `${twin.dialect === 'memgpt' ? 'The memgpt dialect' : 'v2'} has it as \`${twin.method} ${pathOf(twin)}\`.`
-  const texts = [details, streams ? streamText : undefined, other].filter((text) => text !== undefined)
+  const texts = [details, streams === true ? streamText : undefined, other].filter(
+    (text) => text !== undefined,
+  )
   return texts.length > 0 ? { description: texts.join('\n\n') } : {}
 }
 
@@ -156,11 +158,14 @@ function flat({ title, ...form }: TObject & { title?: string }, components: Comp
 
 function answerOf(operation: Operation, components: Components): ResponseObject {
   const { answer, streams, headers = [] } = operation
-  const schema = components.refer(answer)
-  const type = schema.format === 'binary' ? 'application/octet-stream' : 'application/json'
   const stream: Content = streams
     ? { 'text/event-stream': { schema: component('schemas', 'StreamEvent') } }
     : {}
+  if (streams === 'always') {
+    return { description: 'The events.', headers: headersOf([...onAllAnswers, ...headers]), content: stream }
+  }
+  const schema = components.refer(answer)
+  const type = schema.format === 'binary' ? 'application/octet-stream' : 'application/json'
   return {
     description: streams ? 'Done; or the events, with `stream: true`.' : 'Done.',
     headers: headersOf([...onAllAnswers, ...headers]),

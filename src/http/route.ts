@@ -38,7 +38,7 @@ export interface Operation<
   /** The body of the answer 200. */
   answer: A
   /** `stream: true` in the body asks for the run's events instead. */
-  streams?: boolean
+  streams?: boolean | 'always'
   /** The headers that its answer may have besides those of all answers. */
   headers?: readonly ('openai-poll-after-ms' | 'x-tools-not-run')[]
   /** The errors that it answers besides those that follow from its path and its schemas. */

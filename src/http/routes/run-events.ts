@@ -32,7 +32,12 @@ export function runEventRoutes(app: FastifyInstance, context: HttpContext): void
       tag: 'Runs',
       summary: 'Streams all events of a run, those that were and those that come.',
       query: EventsQuery,
+      details:
+        'Each event has an id. Send the last one that was seen as `Last-Event-ID`, and the stream goes on behind it, from any ' +
+        'server. It stays open while the run waits for outputs, and ends with `done` behind the last event. After some time ' +
+        '(`EVENTS_KEPT_FOR`) the events are told anew from what is stored, each text in one piece.',
       answer: Type.String({ description: 'Server-sent events.' }),
+      streams: 'always',
     },
     async ({ request, reply, project, params, query }) => {
       const after = placeOf(request.headers['last-event-id'], query.after)
