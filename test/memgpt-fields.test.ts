@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { TObject, TSchema } from 'typebox'
+import { ApiError, errorKinds, type ErrorKey } from '../src/contract/errors.ts'
+import { toMemgptError } from '../src/contract/memgpt-errors.ts'
 import {
   OpenAIAssistant,
   OpenAIMessage,
@@ -135,3 +138,16 @@ for (const [schema, { title, required, optional }] of requests) {
     assert.equal('additionalProperties' in schema, false)
   })
 }
+
+test('docs/errors.md says what type each error of a schema has in the memgpt dialect', () => {
+  const text = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$/gm)]
+  const documented = rows.flatMap(([, type = '', keys = '']) =>
+    [...keys.matchAll(/\w+/g)].map(([key]) => `${key} is ${type}`),
+  )
+  const actual = (Object.keys(errorKinds) as ErrorKey[]).flatMap((key) => {
+    const { detail } = toMemgptError(new ApiError(key, ''), 'body', {}).body
+    return typeof detail === 'string' ? [] : detail.map(({ type }) => `${key} is ${type}`)
+  })
+  assert.deepEqual(documented.toSorted(), actual.toSorted())
+})

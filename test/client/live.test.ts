@@ -165,6 +165,16 @@ test('streamEvents follows a run to its end', async () => {
   const last = seen.at(-1) ?? assert.fail('no event')
   assert.equal(last.event, 'thread.run.completed')
   assert.equal((last.data as { id: string }).id, id)
+  const delta = ({ event, data }: RunEvent) =>
+    event === 'thread.message.delta'
+      ? (data as { delta: { content: { text: { value: string } }[] } }).delta.content[0]?.text.value
+      : ''
+  assert.equal(seen.map(delta).join(''), 'Good morning.')
+  // Behind any of them the rest can be had again.
+  const [lastEventId, rest] = [seen[4]?.id ?? '', seen.slice(5)]
+  const again: RunEvent[] = []
+  for await (const event of runs.streamEvents(thread_id, id, { lastEventId })) again.push(event)
+  assert.deepEqual(again, rest)
 })
 
 test('original defect: a thread can be shown and changed', async () => {

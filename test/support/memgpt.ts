@@ -32,13 +32,13 @@ export interface Fault {
 
 export interface Memgpt {
   /** What a request that goes well answers. */
-  ask<T>(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<T>
+  ask: <T>(method: string, path: string, body?: object, headers?: Record<string, string>) => Promise<T>
   /** The status and the `detail` of a request that is refused with other than 422. */
-  refused(method: string, path: string, body?: object): Promise<[number, string]>
+  refused: (method: string, path: string, body?: object) => Promise<[number, string]>
   /** The first place of a request that is refused with 422. */
-  fault(method: string, path: string, body?: object): Promise<Fault | undefined>
+  fault: (method: string, path: string, body?: object) => Promise<Fault | undefined>
   /** The run when it has reached this status. */
-  reached(run: Pick<OpenAIRun, 'id' | 'thread_id'>, status: string): Promise<OpenAIRun>
+  reached: (run: Pick<OpenAIRun, 'id' | 'thread_id'>, status: string) => Promise<OpenAIRun>
 }
 
 export const asMemgpt = { 'x-assistants-dialect': 'memgpt' }
@@ -47,6 +47,10 @@ export const asMemgpt = { 'x-assistants-dialect': 'memgpt' }
 export const runsOf = (thread: string) => `/v1/threads/${thread}/runs`
 /** Where a run is. */
 export const pathOf = ({ id, thread_id }: Pick<OpenAIRun, 'id' | 'thread_id'>) => `${runsOf(thread_id)}/${id}`
+
+/** Milliseconds after which a run that has not got there never will. */
+const reachMs = 30_000
+const ended: ReadonlySet<string> = new Set(['completed', 'incomplete', 'failed', 'cancelled', 'expired'])
 
 /** The dialect as a client of `server` speaks it: by the override, where `headers` do not say otherwise. */
 export function speakMemgpt(server: TestServer): Memgpt {
@@ -89,9 +93,12 @@ export function speakMemgpt(server: TestServer): Memgpt {
       return (detail as Fault[])[0]
     },
     async reached(run, status) {
+      const until = performance.now() + reachMs
       for (;;) {
         const now = await ask<OpenAIRun>('GET', pathOf(run))
         if (now.status === status) return now
+        const isOver = ended.has(now.status) || performance.now() > until
+        assert.ok(!isOver, `the run is ${now.status}, not ${status}`)
         await new Promise(setImmediate)
       }
     },
