@@ -22,7 +22,11 @@ const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps', 'run_e
 const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
 /** Indexes that hold only the few rows that a sweep looks for: reading them whole is what they are for. */
 const small = new Set([
-  ...['threads_deleted', 'runs_unowned', 'runs_by_owner', 'runs_by_deadline', 'run_events_ended'],
+  'threads_deleted',
+  'runs_unowned',
+  'runs_by_owner',
+  'runs_by_deadline',
+  'run_events_ended',
   'file_garbage_pkey',
 ])
 
