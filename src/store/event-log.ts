@@ -51,7 +51,12 @@ export async function readEvents(
   limit: number,
 ): Promise<Pick<EventBatch, 'term' | 'first' | 'events'>[]> {
   const key = [run.project_id, run.thread_id, run.id]
-  const rows = await query<LogRow & { metadata: Metadata | null }>(pool, 'read_events', readText, [...key, after.term, after.no, limit])
+  const rows = await query<LogRow & { metadata: Metadata | null }>(pool, 'read_events', readText, [
+    ...key,
+    after.term,
+    after.no,
+    limit,
+  ])
   return rows.map((row) => ({
     term: row.term,
     first: row.first_no,
