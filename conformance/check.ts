@@ -15,13 +15,15 @@ export interface Check {
 type Body = (target: Target) => Promise<void>
 
 export function check(id: string, rows: string | string[], run: Body): Check {
-  return { id, rows: [rows].flat(), needs: null, run }
+  return { id, rows: distinct(rows), needs: null, run }
 }
 
 /** A check that waits for a run to expire, which takes `--run-ttl` seconds. */
 export function checkOfExpiry(id: string, rows: string | string[], run: Body): Check {
-  return { id, rows: [rows].flat(), needs: 'run-ttl', run }
+  return { id, rows: distinct(rows), needs: 'run-ttl', run }
 }
+
+const distinct = (rows: string | string[]) => [...new Set([rows].flat())]
 
 /** Fails unless `actual` has what `expected` has; other keys may be there. */
 export function shows<T extends object>(actual: T, expected: Partial<NoInfer<T>>): void {

@@ -41,6 +41,13 @@ const { values } = parseArgs({
   },
 })
 
+/** A whole number that was given; throws if it is none. */
+function whole(name: 'run-ttl' | 'mock-port' | 'timeout' | 'concurrency' | 'wait'): number {
+  const text = values[name] ?? ''
+  if (/^\d+$/.test(text)) return Number(text)
+  throw new Error(`--${name} must be a whole number, and it is "${text}".`)
+}
+
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 function writeDocument(): void {
@@ -50,7 +57,7 @@ function writeDocument(): void {
 
 /** Waits until the server answers at all. */
 async function reachable(target: Target): Promise<boolean> {
-  const end = performance.now() + Number(values.wait) * 1_000
+  const end = performance.now() + whole('wait') * 1_000
   while (performance.now() < end) {
     const answer = await fetch(`${target.url}/v1/assistants`).catch(() => null)
     await answer?.body?.cancel()
@@ -76,8 +83,8 @@ async function main(): Promise<number> {
     say(usage)
     return values.help ? 0 : 2
   }
-  const runTtl = values['run-ttl'] === undefined ? null : Number(values['run-ttl'])
-  await using model = await startConformanceModel(Number(values['mock-port']))
+  const runTtl = values['run-ttl'] === undefined ? null : whole('run-ttl')
+  await using model = await startConformanceModel(whole('mock-port'))
   const target = new Target(url, model, { apiKey: values['api-key'], modelName: values.model, runTtl })
   say(`The model listens. Start the server under test with it, for Threadmill:`)
   say(
@@ -93,7 +100,7 @@ async function main(): Promise<number> {
   }
   const only = new RegExp(values.only)
   const checks = allChecks.filter(({ id }) => only.test(id))
-  const options = { timeoutMs: Number(values.timeout) * 1_000, concurrency: Number(values.concurrency) }
+  const options = { timeoutMs: whole('timeout') * 1_000, concurrency: whole('concurrency') }
   const results = await score(checks, target, options)
   say(table(areas, results))
   if (values.json)
@@ -101,4 +108,10 @@ async function main(): Promise<number> {
   return results.length > 0 && results.every(({ outcome }) => outcome === 'passed') ? 0 : 1
 }
 
-process.exitCode = await main()
+try {
+  process.exitCode = await main()
+} catch (error) {
+  // A port that is taken, an option that cannot be used.
+  say(error instanceof Error ? error.message : String(error))
+  process.exitCode = 2
+}

@@ -114,9 +114,15 @@ export const runChecks: Check[] = [
   ),
   check('runs.create.inherits-from-the-assistant', [create, resolved], async (t) => {
     const mark = unique()
-    shows(await t.ran(mark, {}, settings), { model: t.options.modelName, ...inherited })
+    const run = await t.ran(mark, {}, { ...settings, reasoning_effort: 'low' })
+    shows(run, { model: t.options.modelName, ...inherited })
     const [asked] = t.model.askedWith(mark)
-    shows(asked ?? {}, { temperature: 0.25, top_p: 0.5, response_format: { type: 'json_object' } } as object)
+    shows(asked ?? {}, {
+      reasoning_effort: 'low',
+      temperature: 0.25,
+      top_p: 0.5,
+      response_format: { type: 'json_object' },
+    } as object)
     assert.deepEqual(asked?.messages[0], { role: 'system', content: 'Be brief.' })
     assert.equal(asked?.tools?.[0]?.function.name, 'f')
   }),

@@ -99,6 +99,11 @@ export const stepChecks: Check[] = [
     assert.equal(step?.status, 'completed')
     assert.ok(step.completed_at)
   }),
+  check('steps.expires-at-is-sent', '§6 times', async (t) => {
+    const [step] = await t.steps(await t.ran('Hi.'))
+    assert.ok(step && 'expires_at' in step)
+    assert.ok(step.expires_at === null || Number.isInteger(step.expires_at))
+  }),
   check('steps.failed', ['§6 status', '§6 times', '§6 last_error'], async (t) => {
     const run = await t.ran('#cut')
     const [step] = await t.steps(run)

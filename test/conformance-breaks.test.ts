@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { allChecks } from '../conformance/checks.ts'
 import { startConformanceModel } from '../conformance/mock-model.ts'
@@ -179,6 +181,41 @@ for (const [what, breaking, noticing] of breaks) {
     proxy.breaks = breaking
     assert.deepEqual(
       (await outcomes(noticing)).filter(([, outcome]) => outcome !== 'failed'),
+      [],
+    )
+  })
+}
+
+/** Servers that serve nothing, in several ways. */
+const empty: Record<string, RequestListener> = {
+  'an empty object to everything': (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+  },
+  'an empty list to everything': (_, response) => {
+    const list = { object: 'list', data: [], first_id: null, last_id: null, has_more: false }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(list))
+  },
+  'an error to everything': (_, response) => {
+    const error = { message: 'Not here.', type: 'invalid_request_error', param: null, code: null }
+    response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error }))
+  },
+}
+for (const [what, answer] of Object.entries(empty)) {
+  test(`a server that answers ${what} passes no check`, async () => {
+    const nothing = createServer(
+      (request, response) => void request.resume().on('end', () => answer(request, response)),
+    )
+    await new Promise<void>((resolve) => nothing.listen(0, '127.0.0.1', resolve))
+    const { port } = nothing.address() as AddressInfo
+    const options = { ...target.options, runTtl: 1 }
+    const results = await score(allChecks, new Target(`http://127.0.0.1:${port}`, model, options), {
+      timeoutMs: 30_000,
+      concurrency: 8,
+    })
+    nothing.closeAllConnections()
+    nothing.close()
+    assert.deepEqual(
+      results.filter(({ outcome }) => outcome === 'passed').map(({ id }) => id),
       [],
     )
   })
