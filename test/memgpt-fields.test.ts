@@ -141,7 +141,7 @@ for (const [schema, { title, required, optional }] of requests) {
 
 test('docs/errors.md says what type each error of a schema has in the memgpt dialect', () => {
   const text = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8')
-  const rows = [...text.matchAll(/^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$/gm)]
+  const rows = [...text.matchAll(/^\| "(\w+)" \| ((?:`\w+`(?:, )?)+) \|$/gm)]
   const documented = rows.flatMap(([, type = '', keys = '']) =>
     [...keys.matchAll(/\w+/g)].map(([key]) => `${key} is ${type}`),
   )
