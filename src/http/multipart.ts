@@ -78,7 +78,7 @@ function readError(error: unknown): ApiError {
 }
 
 /** Milliseconds that a client gets to read the answer to a request that it is still sending. */
-const lingerMs = 2_000
+const lingerMs = 5_000
 
 /**
  * For a request that is answered before it has come whole. What the client still sends is thrown away, so that it
