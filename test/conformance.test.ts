@@ -23,6 +23,7 @@ const runTtl = 12
 const key = 'sk-of-the-backend-that-nobody-may-see'
 
 const model = await startConformanceModel(0)
+atEnd(() => model.close())
 const env = { OPENAI_BASE_URL: model.url, OPENAI_API_KEY: key, RUN_EXPIRES_AFTER: String(runTtl) }
 const server = await startServer({ env })
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
