@@ -151,6 +151,41 @@ test('a write that is refused again after nothing of it was found is refused', a
   assert.deepEqual(await commits.submit(write()), stale)
 })
 
+test('a write that is still under way elsewhere is never answered as not written', async () => {
+  // Its own first sending holds the row: the replay meets a lock until its time is up.
+  const held = Array.from({ length: 100 }, () => refused('55P03'))
+  const { commits } = lane([broken, ...held], () => [false])
+  await assert.rejects(commits.submit(write()), UnknownOutcome)
+  const away = () => {
+    throw new NotSent('no connection', { cause: Object.assign(new Error('x'), { code: 'ECONNREFUSED' }) })
+  }
+  const gone = lane([broken, ...Array.from({ length: 1_000 }, () => away)], () => [false])
+  await assert.rejects(gone.commits.submit(write()), UnknownOutcome)
+})
+
+test('a write that breaks every connection it is sent on is given up, and its neighbours are done', async () => {
+  const poison = write()
+  let sent = 0
+  let time = 0
+  const commits = new GroupCommit({
+    commit: async (batch) => {
+      if (!batch.includes(poison)) return batch.map(() => ({ outcome: 'ok' }) as const)
+      sent += 1
+      return broken()
+    },
+    committed: async (batch) => batch.map(() => false),
+    monotonic: () => time,
+    pause: async (ms) => void (time += ms),
+  })
+  const settled = await Promise.allSettled([poison, write(), write()].map((one) => commits.submit(one)))
+  assert.deepEqual(
+    settled.map(({ status }) => status),
+    ['rejected', 'fulfilled', 'fulfilled'],
+  )
+  assert.equal(sent, 4)
+  await commits.idle()
+})
+
 test('when nobody can tell what became of a commit within 8 s, its writers hear exactly that', async () => {
   const { commits, time } = lane([broken], () => broken())
   await assert.rejects(commits.submit(write()), UnknownOutcome)

@@ -20,6 +20,8 @@ const limits = {
   contended: 10_000,
   /** How long the fate of a flush is looked for. */
   unknown: 8_000,
+  /** How often a write is sent again after its flush was lost. From the first loss on it goes alone. */
+  losses: 3,
   firstPause: 20,
   longestPause: 500,
 }
@@ -41,6 +43,8 @@ interface Waiting {
   write: ThreadWrite
   since: number
   tries: number
+  /** Flushes with it whose outcome was unknown and that had left nothing of it. */
+  losses: number
   /** Not to be tried before this: someone holds its row. */
   notBefore: number
   /** It was sent before, in a flush whose outcome was unknown: it may be in the store already. */
@@ -71,7 +75,16 @@ export class GroupCommit {
   submit(write: ThreadWrite): Promise<WriteOutcome> {
     return new Promise((resolve, reject) => {
       const since = this.#now()
-      this.#waiting.push({ write, since, tries: 0, notBefore: 0, replayed: false, resolve, reject })
+      this.#waiting.push({
+        write,
+        since,
+        tries: 0,
+        losses: 0,
+        notBefore: 0,
+        replayed: false,
+        resolve,
+        reject,
+      })
       this.#flushing ??= this.#flush()
     })
   }
@@ -101,7 +114,9 @@ export class GroupCommit {
     const now = this.#now()
     for (const waiting of this.#waiting) {
       const thread = waiting.write.thread.id
-      const due = batch.length < maxBatch && waiting.notBefore <= now && !threads.has(thread)
+      const alone = waiting.losses > 0
+      const fits = alone ? batch.length === 0 : batch.length < maxBatch && !(batch[0]?.losses ?? 0)
+      const due = fits && waiting.notBefore <= now && !threads.has(thread)
       ;(due ? batch : left).push(waiting)
       threads.add(thread)
     }
@@ -135,14 +150,22 @@ export class GroupCommit {
     // Its own row of the first time is in the way.
     if (waiting.replayed && code === uniqueViolation) return this.#lookUp([waiting], 'answered', error)
     const late = this.#now() - waiting.since > limits.contended
-    if (late || code === undefined || !contention.has(code)) return waiting.reject(error)
+    if (late || code === undefined || !contention.has(code)) return this.#giveUp(waiting, error)
     this.#postpone([waiting])
   }
 
   async #waitForConnection(batch: Waiting[], error: NotSent): Promise<void> {
     const expired = (waiting: Waiting) => this.#now() - waiting.since > limits.unsent
-    for (const waiting of batch.filter(expired)) waiting.reject(error.cause ?? error)
+    for (const waiting of batch.filter(expired)) this.#giveUp(waiting, error.cause ?? error)
     this.#postpone(batch.filter((waiting) => !expired(waiting)))
+  }
+
+  /** Fails a write; one that was sent before, whose first time may still be under way, as of unknown outcome. */
+  #giveUp(waiting: Waiting, error: unknown): void {
+    const doubtful = waiting.replayed && !(error instanceof UnknownOutcome)
+    waiting.reject(
+      doubtful ? new UnknownOutcome('the outcome of a commit is unknown', { cause: error }) : error,
+    )
   }
 
   /** Puts writes back in front of the queue, to be tried again after a pause that grows. */
@@ -166,8 +189,14 @@ export class GroupCommit {
         const done = await this.#lane.committed(batch.map((waiting) => waiting.write))
         batch.forEach((waiting, i) => done[i] && waiting.resolve(ok))
         const missing = batch.filter((_, i) => !done[i])
-        for (const waiting of missing) waiting.replayed = second === 'lost'
-        return this.#postpone(missing)
+        for (const waiting of missing) {
+          waiting.replayed = second === 'lost'
+          if (second === 'lost') waiting.losses += 1
+        }
+        // What is lost again and again breaks its connection by itself: it must not keep all others from being done.
+        const hopeless = (waiting: Waiting) => waiting.losses > limits.losses
+        for (const waiting of missing.filter(hopeless)) this.#giveUp(waiting, cause)
+        return this.#postpone(missing.filter((waiting) => !hopeless(waiting)))
       } catch (error) {
         if (this.#now() - since > limits.unknown) {
           const failure = new UnknownOutcome('the outcome of a commit is unknown', { cause: cause ?? error })
