@@ -88,7 +88,8 @@ async function finish(
   const whole = { ...file, project_id: project, purpose: form.purpose, ttl: fileTtl(form) }
   const record = await finishUpload(pool, whole).catch(async (error: unknown) => {
     // The answer may be lost and the file made all the same: nobody else has its id.
-    const made = await getFile(pool, project, file.id)
+    // If it cannot be asked for either, the first error counts: it says that the outcome is unknown.
+    const made = await getFile(pool, project, file.id).catch(() => null)
     if (made === null) throw error
     return made
   })

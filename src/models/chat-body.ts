@@ -50,7 +50,10 @@ export function quirkNamedIn(refusal: string, body: ChatBody): Quirk | undefined
 /** Whether a refusal says that the limit on the answer is more than the model gives, rather than that it is unknown. */
 export function isLimitTooHigh(refusal: string): boolean {
   const isAboutLimit = /max_(completion_)?tokens|in the completion/i.test(refusal)
-  return isAboutLimit && /too (large|high|big)|at most|maximum|exceed|less than|<=|>/i.test(refusal)
+  const isTooLow = />=|at least|below|minimum/i.test(refusal)
+  return (
+    isAboutLimit && !isTooLow && /too (large|high|big)|at most|maximum|exceed|less than|<=/i.test(refusal)
+  )
 }
 
 // Names of models come from clients; a backend that accepts any name must not make the memory grow without end.

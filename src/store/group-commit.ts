@@ -162,9 +162,8 @@ export class GroupCommit {
 
   /** Fails a write; one that was sent before, whose first time may still be under way, as of unknown outcome. */
   #giveUp(waiting: Waiting, error: unknown): void {
-    const doubtful = waiting.replayed && !(error instanceof UnknownOutcome)
     waiting.reject(
-      doubtful ? new UnknownOutcome('the outcome of a commit is unknown', { cause: error }) : error,
+      waiting.replayed ? new UnknownOutcome('the outcome of a commit is unknown', { cause: error }) : error,
     )
   }
 
