@@ -133,13 +133,13 @@ const isSql = (text: string) =>
 const setsStatusOfRun =
   /\bupdate\s+runs\b[^;]*?\bset\b(?:(?!\b(?:from|where|returning)\b)[\s\S])*\bstatus\s*=/i
 
-test('the status of a run is written by one statement only, that of thread-write.ts', () => {
+test('the status of a run is written by one statement only, that of thread-write-sql.ts', () => {
   const writing = source.flatMap(({ path, text }) =>
     textsOf(text)
       .filter((each) => setsStatusOfRun.test(each) || /insert\s+into\s+runs\b/i.test(each))
       .map(() => path),
   )
-  assert.deepEqual(writing, ['src/store/thread-write.ts'])
+  assert.deepEqual(writing, ['src/store/thread-write-sql.ts'])
   const migrations = readdirSync(join(root, 'sql')).map((name) =>
     readFileSync(join(root, 'sql', name), 'utf8'),
   )

@@ -1,16 +1,13 @@
 import type pg from 'pg'
 import type { Metadata } from '../contract/schema.ts'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../domain/records.ts'
-import { creationBatch } from '../domain/event-log.ts'
 import type { Lease } from '../domain/run.ts'
-import { logRow, type LogRow } from './event-log.ts'
+import type { LogRow } from './event-log.ts'
 import { queryOnce } from './pool.ts'
+import { writeParameters } from './thread-write-rows.ts'
+import { threadWritesText } from './thread-write-sql.ts'
 
-// Every write that a thread's lock governs, as one statement for many threads at once: one round trip, one
-// transaction, one fsync for a whole batch. The statement first locks the thread rows in id order and reads
-// them as they are now; each write then happens only if its guard holds. At most one write per thread may be
-// in a batch (group-commit.ts sees to that). The `limit 1` leaves the planner no other way to a thread row than its
-// id: on a table that was empty when it planned, a join would walk all threads.
+// What may be written to a thread, and its commit: many writes in one statement (thread-write-sql.ts).
 
 /** One write to one thread. Rows in it belong to that thread. */
 export type ThreadWrite =
@@ -79,130 +76,6 @@ export type WriteOutcome =
   /** The run is no longer at the version that the write was computed from. */
   | { outcome: 'stale' }
 
-const text = `
-with op as materialized (
-  select * from jsonb_to_recordset($1::jsonb) as x(
-    n int, kind text, project_id text, thread_id text, seqs int, release boolean, now bigint, message_id text,
-    thread jsonb, run_id text, stamp bigint, from_version int, run_ord int, assistant_id text, created_at bigint,
-    settings jsonb, metadata jsonb, status text, version int, owner_node text, lease_epoch int, deadline bigint,
-    started_at bigint, ended_at bigint, calls jsonb, error jsonb, reason text,
-    prompt_tokens bigint, completion_tokens bigint, total_tokens bigint, turns int, attempts int)
-), held as materialized (
-  select op.*, t.active_run_id, t.next_seq
-  from (select * from op where kind <> 'create_thread' order by thread_id) op
-  cross join lateral (
-    select active_run_id, next_seq from threads
-    where id = op.thread_id and project_id = op.project_id and deleted_at is null
-    limit 1 for update
-  ) t
-), new_thread as (
-  insert into threads (id, project_id, created_at, tool_resources, metadata, next_seq, active_run_id)
-  select thread_id, project_id, (thread->>'created_at')::bigint, nullif(thread->'tool_resources', 'null'),
-    thread->'metadata', seqs, run_id
-  from op where kind = 'create_thread' order by thread_id
-  returning id
-), advanced as (
-  update runs r set status = h.status, version = h.version, owner_node = h.owner_node,
-    lease_epoch = h.lease_epoch, deadline = h.deadline, started_at = h.started_at, ended_at = h.ended_at,
-    calls = nullif(h.calls, 'null'), error = nullif(h.error, 'null'), reason = h.reason,
-    prompt_tokens = h.prompt_tokens, completion_tokens = h.completion_tokens, total_tokens = h.total_tokens,
-    turns = h.turns, attempts = h.attempts, stamp = h.stamp
-  from held h
-  where h.kind in ('advance', 'delete_thread') and r.thread_id = h.thread_id and r.id = h.run_id
-    and r.version = h.from_version
-  returning r.id, case when r.metadata <> h.metadata then r.metadata end as metadata
-), leased as materialized (
-  select h.n from held h
-  cross join lateral (
-    select id from runs
-    where thread_id = h.thread_id and id = h.run_id and owner_node = h.owner_node and lease_epoch = h.lease_epoch
-    limit 1 for share
-  ) r
-  where h.kind = 'log'
-), go as materialized (
-  select n, 0::bigint as base from op join new_thread on new_thread.id = op.thread_id
-  union all
-  select n, next_seq from held
-  where case
-    when kind = 'log' then n in (select n from leased)
-    when kind = 'advance' or (kind = 'delete_thread' and coalesce(active_run_id, run_id) is not null)
-      then run_id in (select id from advanced)
-    else active_run_id is null
-  end
-), touched as (
-  update threads t set next_seq = t.next_seq + h.seqs,
-    active_run_id = case when h.kind = 'create_run' then h.run_id when h.release then null else t.active_run_id end,
-    deleted_at = case when h.kind = 'delete_thread' then h.now end
-  from held h join go using (n)
-  where t.id = h.thread_id and (h.seqs > 0 or h.release or h.kind in ('create_run', 'delete_thread'))
-), new_run as (
-  insert into runs (thread_id, id, project_id, seq, assistant_id, created_at, settings, metadata, status,
-    version, owner_node, lease_epoch, deadline, prompt_tokens, completion_tokens, total_tokens, turns, attempts)
-  select thread_id, run_id, project_id, base + run_ord, assistant_id, created_at, settings, metadata, status,
-    version, owner_node, lease_epoch, deadline, 0, 0, 0, 0, 0
-  from op join go using (n) where kind in ('create_thread', 'create_run') and run_id is not null
-), message as materialized (
-  select * from jsonb_to_recordset($2::jsonb) as x(
-    n int, thread_id text, id text, project_id text, ord int, role text, status text, content jsonb,
-    assistant_id text, run_id text, attachments jsonb, metadata jsonb, created_at bigint, ended_at bigint,
-    incomplete_reason text)
-), new_message as (
-  insert into messages (thread_id, id, project_id, seq, role, status, content, assistant_id, run_id,
-    attachments, metadata, created_at, ended_at, incomplete_reason)
-  select thread_id, id, project_id, base + ord, role, status, content, assistant_id, run_id,
-    attachments, metadata, created_at, ended_at, incomplete_reason
-  from message join go using (n) where ord is not null
-), changed_message as (
-  update messages m set status = x.status, content = x.content, ended_at = x.ended_at,
-    incomplete_reason = x.incomplete_reason
-  from message x join go using (n)
-  where x.ord is null and m.thread_id = x.thread_id and m.id = x.id
-), gone_message as (
-  delete from messages m
-  using (
-    select h.thread_id, h.message_id as id from held h join go using (n) where h.kind = 'delete_message'
-    union all
-    select x.thread_id, x.id from jsonb_to_recordset($4::jsonb) as x(n int, thread_id text, id text) join go using (n)
-  ) x
-  where m.thread_id = x.thread_id and m.id = x.id
-  returning m.id
-), step as materialized (
-  select * from jsonb_to_recordset($3::jsonb) as x(
-    n int, is_new boolean, thread_id text, id text, project_id text, run_id text, assistant_id text, seq bigint,
-    turn int, status text, details jsonb, prompt_tokens bigint, completion_tokens bigint, total_tokens bigint,
-    error jsonb, created_at bigint, ended_at bigint, expires_at bigint)
-), new_step as (
-  insert into run_steps (thread_id, id, project_id, run_id, assistant_id, seq, turn, status, details,
-    prompt_tokens, completion_tokens, total_tokens, error, created_at, ended_at, expires_at)
-  select thread_id, id, project_id, run_id, assistant_id, seq, turn, status, details,
-    prompt_tokens, completion_tokens, total_tokens, nullif(error, 'null'), created_at, ended_at, expires_at
-  from step join go using (n) where is_new
-), changed_step as (
-  update run_steps s set status = x.status, details = x.details, prompt_tokens = x.prompt_tokens,
-    completion_tokens = x.completion_tokens, total_tokens = x.total_tokens, error = nullif(x.error, 'null'),
-    ended_at = x.ended_at, expires_at = x.expires_at
-  from step x join go using (n)
-  where not x.is_new and s.thread_id = x.thread_id and s.id = x.id
-), logged as (
-  insert into run_events (thread_id, run_id, term, first_no, last_no, project_id, events, ends, created_at)
-  select x.thread_id, x.run_id, x.term, x.first_no, x.last_no, x.project_id, x.events, x.ends,
-    floor(threadmill_now())::bigint
-  from jsonb_to_recordset($5::jsonb) as x(
-    n int, thread_id text, run_id text, term int, first_no int, last_no int, project_id text, events text,
-    ends boolean)
-  join go using (n)
-  on conflict do nothing
-)
-select op.n, held.active_run_id as run_id,
-  case when go.n is null and held.n is null then 'gone'
-    when go.n is null and op.kind in ('advance', 'delete_thread', 'log') then 'stale'
-    when go.n is null then 'locked'
-    when op.kind = 'delete_message' and op.message_id not in (select id from gone_message) then 'missing'
-    else 'ok' end as outcome,
-  (select metadata from advanced where id = op.run_id) as metadata
-from op left join go using (n) left join held using (n)
-order by op.n`
-
 /**
  * Commits a batch of writes to different threads in one transaction. Answers one outcome per write, in order;
  * a write whose guard fails changes nothing and does not disturb the others. An error means that nothing of
@@ -210,19 +83,12 @@ order by op.n`
  * `committedWrites` tells it.
  */
 export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): Promise<WriteOutcome[]> {
-  const ops = batch.map(opRow)
-  const messages = batch.flatMap(messageRows)
-  const steps = batch.flatMap(stepRows)
-  const removed = batch.flatMap((write, n) =>
-    'rows' in write ? write.rows.removedMessages.map((id) => ({ n, thread_id: write.thread.id, id })) : [],
+  const rows = await queryOnce<OutcomeRow>(
+    pool,
+    'commit_thread_writes',
+    threadWritesText,
+    writeParameters(batch),
   )
-  const rows = await queryOnce<OutcomeRow>(pool, 'commit_thread_writes', text, [
-    JSON.stringify(ops),
-    JSON.stringify(messages),
-    JSON.stringify(steps),
-    JSON.stringify(removed),
-    logRows(batch),
-  ])
   return rows.map(({ outcome, run_id, metadata }) => {
     if (outcome === 'locked') return { outcome, runId: run_id ?? '' }
     return outcome === 'ok' && metadata !== null ? { outcome, metadata } : { outcome }
@@ -234,91 +100,4 @@ interface OutcomeRow {
   outcome: WriteOutcome['outcome']
   run_id: string | null
   metadata: Metadata | null
-}
-
-/** The messages that a write inserts: they take the thread's next numbers, in this order. */
-function inserted(write: ThreadWrite): MessageRecord[] {
-  if ('messages' in write) return write.messages
-  return 'rows' in write ? write.rows.newMessages : []
-}
-
-function opRow(write: ThreadWrite, n: number) {
-  const count = inserted(write).length
-  const createsRun =
-    write.kind === 'create_run' || (write.kind === 'create_thread' && write.run !== undefined)
-  return {
-    n,
-    kind: write.kind,
-    project_id: write.thread.project_id,
-    thread_id: write.thread.id,
-    seqs: createsRun ? count + 1 : count,
-    run_ord: count + 1,
-    release: write.kind === 'delete_thread' || (write.kind === 'advance' && write.release),
-    thread: write.kind === 'create_thread' ? write.thread : null,
-    message_id: write.kind === 'delete_message' ? write.messageId : null,
-    now: write.kind === 'delete_thread' ? write.now : null,
-    from_version: 'version' in write ? write.version : null,
-    stamp: write.kind === 'advance' ? write.stamp : null,
-    ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
-    ...(write.kind === 'log'
-      ? { run_id: write.log.run_id, owner_node: write.lease.node, lease_epoch: write.lease.epoch }
-      : {}),
-  }
-}
-
-function runColumns({ id, state, ...run }: RunRecord) {
-  return {
-    run_id: id,
-    assistant_id: run.assistant_id,
-    created_at: run.created_at,
-    settings: run.settings,
-    metadata: run.metadata,
-    status: state.status,
-    version: state.version,
-    owner_node: 'owner' in state ? state.owner : null,
-    lease_epoch: state.epoch,
-    deadline: state.deadline,
-    started_at: state.started_at,
-    ended_at: 'ended_at' in state ? state.ended_at : null,
-    calls: state.status === 'requires_action' ? state.calls : null,
-    error: state.status === 'failed' ? state.error : null,
-    reason: state.status === 'incomplete' ? state.reason : null,
-    ...state.usage,
-    turns: state.turns,
-    attempts: state.attempts,
-  }
-}
-
-function messageRows(write: ThreadWrite, n: number) {
-  const fresh = inserted(write).map((message, i) => ({ n, ord: i + 1, ...message }))
-  const changed = 'rows' in write ? write.rows.changedMessages : []
-  return [...fresh, ...changed.map((message) => ({ n, ord: null, ...message }))]
-}
-
-function stepRows(write: ThreadWrite, n: number) {
-  if (!('rows' in write)) return []
-  const row = (is_new: boolean) => (step: StepRecord) => ({
-    n,
-    is_new,
-    ...step,
-    ...step.usage,
-    usage: undefined,
-  })
-  return [...write.rows.newSteps.map(row(true)), ...write.rows.changedSteps.map(row(false))]
-}
-
-/** A new run's log begins with the commit that creates it. */
-function logOf(write: ThreadWrite): LogRow | null {
-  if ('log' in write) return write.log ?? null
-  if (write.kind !== 'create_run' && write.kind !== 'create_thread') return null
-  const thread = write.kind === 'create_thread' ? write.thread : null
-  return write.run ? logRow(write.run.id, creationBatch(write.run, thread)) : null
-}
-
-function logRows(batch: ThreadWrite[]): string {
-  const rows = batch.flatMap((write, n) => {
-    const row = logOf(write)
-    return row ? { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row } : []
-  })
-  return JSON.stringify(rows)
 }

@@ -1,0 +1,107 @@
+import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
+import { creationBatch } from '../domain/event-log.ts'
+import { logRow, type LogRow } from './event-log.ts'
+import type { ThreadWrite } from './thread-write.ts'
+
+// Writes as the rows that their statement takes (thread-write-sql.ts).
+
+/** The parameters of the statement, in its order. */
+export function writeParameters(batch: ThreadWrite[]): string[] {
+  const removed = batch.flatMap((write, n) =>
+    'rows' in write ? write.rows.removedMessages.map((id) => ({ n, thread_id: write.thread.id, id })) : [],
+  )
+  return [
+    JSON.stringify(batch.map(opRow)),
+    JSON.stringify(batch.flatMap(messageRows)),
+    JSON.stringify(batch.flatMap(stepRows)),
+    JSON.stringify(removed),
+    logRows(batch),
+  ]
+}
+
+/** The messages that a write inserts: they take the thread's next numbers, in this order. */
+function inserted(write: ThreadWrite): MessageRecord[] {
+  if ('messages' in write) return write.messages
+  return 'rows' in write ? write.rows.newMessages : []
+}
+
+function opRow(write: ThreadWrite, n: number) {
+  const count = inserted(write).length
+  const createsRun =
+    write.kind === 'create_run' || (write.kind === 'create_thread' && write.run !== undefined)
+  return {
+    n,
+    kind: write.kind,
+    project_id: write.thread.project_id,
+    thread_id: write.thread.id,
+    seqs: createsRun ? count + 1 : count,
+    run_ord: count + 1,
+    release: write.kind === 'delete_thread' || (write.kind === 'advance' && write.release),
+    thread: write.kind === 'create_thread' ? write.thread : null,
+    message_id: write.kind === 'delete_message' ? write.messageId : null,
+    now: write.kind === 'delete_thread' ? write.now : null,
+    from_version: 'version' in write ? write.version : null,
+    stamp: write.kind === 'advance' ? write.stamp : null,
+    ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
+    ...(write.kind === 'log'
+      ? { run_id: write.log.run_id, owner_node: write.lease.node, lease_epoch: write.lease.epoch }
+      : {}),
+  }
+}
+
+function runColumns({ id, state, ...run }: RunRecord) {
+  return {
+    run_id: id,
+    assistant_id: run.assistant_id,
+    created_at: run.created_at,
+    settings: run.settings,
+    metadata: run.metadata,
+    status: state.status,
+    version: state.version,
+    owner_node: 'owner' in state ? state.owner : null,
+    lease_epoch: state.epoch,
+    deadline: state.deadline,
+    started_at: state.started_at,
+    ended_at: 'ended_at' in state ? state.ended_at : null,
+    calls: state.status === 'requires_action' ? state.calls : null,
+    error: state.status === 'failed' ? state.error : null,
+    reason: state.status === 'incomplete' ? state.reason : null,
+    ...state.usage,
+    turns: state.turns,
+    attempts: state.attempts,
+  }
+}
+
+function messageRows(write: ThreadWrite, n: number) {
+  const fresh = inserted(write).map((message, i) => ({ n, ord: i + 1, ...message }))
+  const changed = 'rows' in write ? write.rows.changedMessages : []
+  return [...fresh, ...changed.map((message) => ({ n, ord: null, ...message }))]
+}
+
+function stepRows(write: ThreadWrite, n: number) {
+  if (!('rows' in write)) return []
+  const row = (is_new: boolean) => (step: StepRecord) => ({
+    n,
+    is_new,
+    ...step,
+    ...step.usage,
+    usage: undefined,
+  })
+  return [...write.rows.newSteps.map(row(true)), ...write.rows.changedSteps.map(row(false))]
+}
+
+/** A new run's log begins with the commit that creates it. */
+function logOf(write: ThreadWrite): LogRow | null {
+  if ('log' in write) return write.log ?? null
+  if (write.kind !== 'create_run' && write.kind !== 'create_thread') return null
+  const thread = write.kind === 'create_thread' ? write.thread : null
+  return write.run ? logRow(write.run.id, creationBatch(write.run, thread)) : null
+}
+
+function logRows(batch: ThreadWrite[]): string {
+  const rows = batch.flatMap((write, n) => {
+    const row = logOf(write)
+    return row ? { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row } : []
+  })
+  return JSON.stringify(rows)
+}
