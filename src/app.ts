@@ -42,19 +42,30 @@ export interface Tuning {
   beatMs?: number
   /** Milliseconds between sweeps. */
   sweepMs?: number
+  /** Milliseconds after which the start of a turn is committed by itself. */
+  startAfterMs?: number
   /** Milliseconds that runs get to end when the server stops. */
   drainMs?: number
   /** Milliseconds from the beginning of a stop until streams of runs that others have taken break off. */
   followMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
+  /** Whether no other process writes to the database. */
+  alone?: boolean
   /** What the node's lease is measured by. */
   monotonic?: Monotonic
   modelTimeouts?: Partial<Timeouts>
 }
 
 // A stop takes 15 s at most: streams follow runs that were handed to others for 14, the last second is for the rest.
-const defaults = { beatMs: 1_000, sweepMs: 1_000, drainMs: 8_000, maxAttempts: 3, followMs: 14_000 }
+const defaults = {
+  beatMs: 1_000,
+  sweepMs: 1_000,
+  drainMs: 8_000,
+  maxAttempts: 3,
+  startAfterMs: 20,
+  followMs: 14_000,
+}
 
 /** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
 export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
@@ -84,6 +95,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       beatMs: tuning.beatMs ?? defaults.beatMs,
       sweepMs: tuning.sweepMs ?? defaults.sweepMs,
       maxAttempts: defaults.maxAttempts,
+      startAfterMs: tuning.startAfterMs ?? defaults.startAfterMs,
       eventsKeptFor: config.eventsKeptFor,
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
@@ -163,11 +175,11 @@ async function connect(
   embedded: EmbeddedPostgres | null,
   config: Config,
   log: Log,
-  { silence, monotonic }: Tuning,
+  { silence, monotonic, alone }: Tuning,
 ): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
   try {
-    return await openStore({ connection, log, silence, monotonic })
+    return await openStore({ connection, log, silence, monotonic, alone: alone ?? embedded !== null })
   } catch (error) {
     if (error instanceof StoreStartError || embedded) throw error
     // pg's own messages name host, user and database, never the password.

@@ -21,7 +21,7 @@ import { readyToRun, startServer, textOf, tool, type TestServer } from './suppor
 // The events of runs that other nodes execute, and of runs whose node is lost.
 
 // No beats but those that a test makes: nothing is noticed by accident.
-const server = await startServer({ tuning: { beatMs: 3_600_000 } })
+const server = await startServer({ tuning: { alone: false, beatMs: 3_600_000 } })
 const { mock, client, db } = server
 const other = await anotherNode()
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { gate, hang, text } from './support/mock-model.ts'
+import { oneNode } from './support/nodes.ts'
 import { inProgress, readyToRun, startServer } from './support/server.ts'
 
 const server = await startServer()
@@ -80,9 +81,10 @@ test('a plain GET of a run is answered at once', async () => {
   await client.beta.threads.runs.cancel(run.id, { thread_id: thread })
 })
 
-test('a poll that is held sees a change that another node made', async () => {
+test('a poll that is held sees a change that another node made', async (t) => {
+  const server = await oneNode(t)
+  const { client, mock } = server
   const { assistant, thread } = await readyToRun(server)
-  mock.reset()
   mock.next(hang())
   const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
   await mock.received(0)
@@ -112,4 +114,35 @@ test('polls that are held are let go when the server stops', async () => {
   assert.equal(await statusOf(await poll), 'in_progress')
   held.open()
   await stop
+})
+
+/** How often Postgres was asked for a run while `work` went on. */
+async function readsDuring(work: () => Promise<unknown>): Promise<number> {
+  const { pool } = server.app.store
+  const query = pool.query.bind(pool) as (...args: unknown[]) => unknown
+  let reads = 0
+  pool.query = ((...args: unknown[]) => {
+    if ((args[0] as { name?: string }).name === 'get_run') reads += 1
+    return query(...args)
+  }) as typeof pool.query
+  try {
+    await work()
+  } finally {
+    pool.query = query as typeof pool.query
+  }
+  return reads
+}
+
+test('a server that has its database to itself does not ask it for runs that it wrote', async () => {
+  const { assistant, thread } = await readyToRun(server)
+  mock.reset()
+  mock.next(text('Done.'))
+  const run = await client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  const poll = () => client.beta.threads.runs.retrieve(run.id, { thread_id: thread })
+  assert.equal(await readsDuring(async () => assert.equal((await poll()).status, 'completed')), 0)
+  // What changes in another way is seen all the same.
+  await client.beta.threads.runs.update(run.id, { thread_id: thread, metadata: { seen: 'yes' } })
+  assert.equal(await readsDuring(async () => assert.deepEqual((await poll()).metadata, { seen: 'yes' })), 1)
+  await client.beta.threads.delete(thread)
+  await assert.rejects(poll(), { status: 404 })
 })

@@ -234,7 +234,7 @@ test('an event of a foreign or a lost lease is dropped and writes nothing', asyn
     { node: 'node-a', epoch: 0 },
   ]) {
     const late = { type: 'finish', lease: foreign, usage, now } as const
-    assert.equal((await commitTransition(store, run, late, rows)).kind, 'dropped')
+    assert.equal((await commitTransition(store, run, [late], rows)).kind, 'dropped')
   }
   assert.equal(await rowsOf(thread), before)
 
@@ -245,7 +245,7 @@ test('an event of a foreign or a lost lease is dropped and writes nothing', asyn
   assert.equal(lost.kind, 'applied')
   const taken = await rowsOf(thread)
   const finish = { type: 'finish', lease, usage, now } as const
-  const late = await commitTransition(store, run, finish, () => ({ rows: noRows, events: [] }))
+  const late = await commitTransition(store, run, [finish], () => ({ rows: noRows, events: [] }))
   assert.equal(late.kind, 'stale')
   assert.equal(await rowsOf(thread), taken)
 })

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 
 // Ids are made by the node before the write, so that a replayed write is a no-op. The leading characters grow
 // with time only to keep index inserts local: order never comes from an id.
@@ -28,13 +28,24 @@ function timePart(ms: number): string {
   return out
 }
 
+// Random bytes are asked for in blocks: each asking costs as much as hundreds of bytes.
+const block = Buffer.allocUnsafe(4096)
+let used = block.length
+
+function randomByte(): number {
+  if (used === block.length) {
+    randomFillSync(block)
+    used = 0
+  }
+  return block[used++] as number
+}
+
 /** `count` characters of base62; bytes of 248 and above are thrown away so that each character is equally likely. */
 function randomPart(count: number): string {
   let out = ''
   while (out.length < count) {
-    for (const byte of randomBytes(count * 2)) {
-      if (byte < 248 && out.length < count) out += alphabet.charAt(byte % 62)
-    }
+    const byte = randomByte()
+    if (byte < 248) out += alphabet.charAt(byte % 62)
   }
   return out
 }
@@ -47,7 +58,9 @@ export function newId(kind: IdKind): string {
 
 /** A request id: `req_` and 32 hexadecimal digits (wire.md §2). */
 export function newRequestId(): string {
-  return `req_${randomBytes(16).toString('hex')}`
+  let digits = ''
+  for (let i = 0; i < 16; i++) digits += randomByte().toString(16).padStart(2, '0')
+  return `req_${digits}`
 }
 
 /** Whether `value` could be an id of this kind; false means that no lookup is needed to refuse it. */

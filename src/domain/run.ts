@@ -162,7 +162,8 @@ export const runTable: RunTable = {
       const { owner } = run
       return owner === null ? cancelled(run, event) : cancelling({ ...run, owner })
     },
-    lose_lease: requeued,
+    // Its owner may have been calling the model: the start is committed a moment later.
+    lose_lease: lost,
     expire: expired,
     abandon: cancelled,
   },

@@ -21,6 +21,8 @@ export interface TaskDeps {
   model: Model
   /** The model's context window in tokens. */
   windowOf: (model: string) => number
+  /** Milliseconds after which a turn's start is committed by itself, if nothing else that the turn commits has told it. */
+  startAfterMs: number
   log: Log
 }
 
@@ -44,6 +46,11 @@ export class RunTask {
   #interruption: Interruption | null = null
   /** The turn has its outcome: there is nothing left to break off. */
   #over = false
+  #starting: NodeJS.Timeout | null = null
+  /** The store failed while the model was being called. */
+  #failure: unknown = null
+  /** The commit before: one follows the other. */
+  #committed: Promise<unknown> = Promise.resolve()
   #wake: () => void = () => {}
 
   /** `run` must be queued and owned by this node. */
@@ -77,41 +84,52 @@ export class RunTask {
 
   /** Resolves when this node has nothing more to do for the run. Rejects only when the store fails. */
   async execute(): Promise<void> {
+    this.#starting = setTimeout(() => void this.#start(), this.#deps.startAfterMs)
     try {
       await this.#execute()
     } finally {
+      clearTimeout(this.#starting)
       this.#log.close()
     }
   }
 
   async #execute(): Promise<void> {
-    const started = this.#commit(this.#event('start'), (next) => ({ rows: noRows, events: [runEvent(next)] }))
-    // Its failure is seen where it is awaited below; until then it must not count as unhandled.
-    started.catch(() => {})
-    let context: TurnContext
-    try {
-      context = await buildContext(this.#deps.store, this.#run, this.#deps.windowOf(this.#run.settings.model))
-    } catch (error) {
-      await started
-      throw error
-    }
+    const context = await buildContext(
+      this.#deps.store,
+      this.#run,
+      this.#deps.windowOf(this.#run.settings.model),
+    )
     const ids = { message: newId('message'), messageStep: newId('step'), callStep: newId('step') }
     const turn = new Turn(this.#run, context.firstSeq, ids)
-    const outcome = await this.#converse(turn, context, started)
+    const outcome = await this.#converse(turn, context)
     if (outcome !== null) await this.#finish(turn, context, outcome)
   }
 
-  /** Calls the model while the start is being committed; null when the run is not ours to run any more. */
-  async #converse(turn: Turn, context: TurnContext, started: Promise<boolean>): Promise<Outcome | null> {
+  /**
+   * Commits that the turn has begun. A model that answers at once is faster: then the start goes into the same commit as what
+   * it said (docs/decisions/0018).
+   */
+  async #start(): Promise<void> {
+    try {
+      const begun = await this.#commit(this.#event('start'), (next) => ({
+        rows: noRows,
+        events: [runEvent(next)],
+      }))
+      // Not begun: cancelled in the meantime, or taken by someone else.
+      if (!begun) this.interrupt(this.#isCancelling() ? 'cancel' : 'gone')
+    } catch (error) {
+      this.#failure = error
+      this.interrupt('gone')
+    }
+  }
+
+  /** Calls the model and commits what it opens; null when the run is not ours to run any more. */
+  async #converse(turn: Turn, context: TurnContext): Promise<Outcome | null> {
     let outcome: Outcome | null = null
     const calling = this.#call(turn, context).then((result) => {
       outcome = result
       this.#wake()
     })
-    if (!(await started.catch((error: unknown) => this.#giveUp(calling, error)))) {
-      // Not started: cancelled in the meantime, or taken by someone else.
-      this.interrupt(this.#isCancelling() ? 'cancel' : 'gone')
-    }
     for (;;) {
       const woken = new Promise<void>((resolve) => (this.#wake = resolve))
       if (outcome) break
@@ -128,6 +146,7 @@ export class RunTask {
       await woken
     }
     await calling
+    if (this.#failure !== null) throw this.#failure
     if (this.#interruption === 'gone') return null
     // Interrupted and answered in the same moment: what was asked for last is what counts.
     return this.#interruption === null ? outcome : { interrupted: this.#interruption }
@@ -180,6 +199,7 @@ export class RunTask {
   /** The commit that ends the turn. */
   async #finish(turn: Turn, context: TurnContext, outcome: Outcome): Promise<void> {
     this.#over = true
+    clearTimeout(this.#starting ?? undefined)
     const now = this.#deps.store.clock.now()
     if ('interrupted' in outcome && outcome.interrupted === 'release') {
       const open = turn.storedItems()
@@ -247,15 +267,30 @@ export class RunTask {
     )
   }
 
+  /** Commits an event of this run behind what is being committed. */
+  #commit(event: RunEvent, rowsFor: (next: RunRecord) => RowsAndEvents): Promise<boolean> {
+    const committed = this.#committed.then(() => this.#commitNow(event, rowsFor))
+    this.#committed = committed.catch(() => {})
+    return committed
+  }
+
+  /** What `event` takes: a turn that has not been started is, in the same commit. */
+  #withStart(event: RunEvent): [...before: RunEvent[], last: RunEvent] {
+    const begins = this.#run.state.status === 'queued' && event.type !== 'start' && event.type !== 'release'
+    return begins ? [this.#event('start'), event] : [event]
+  }
+
   /**
    * Commits an event of this run, reading it again when it has changed in between. True if it was applied;
    * false if the run as it is now drops it. Announces what was committed.
    */
-  async #commit(event: RunEvent, rowsFor: (next: RunRecord) => RowsAndEvents): Promise<boolean> {
+  async #commitNow(event: RunEvent, rowsFor: (next: RunRecord) => RowsAndEvents): Promise<boolean> {
     const { store, log } = this.#deps
+    // Started by what was committed in between.
+    if (event.type === 'start' && this.#run.state.status === 'in_progress') return true
     const tail = await this.#log.begin()
     for (;;) {
-      const applied = await commitTransition(store, this.#run, event, rowsFor, tail)
+      const applied = await commitTransition(store, this.#run, this.#withStart(event), rowsFor, tail)
       if (applied.kind === 'applied') {
         this.#run = applied.run
         this.#log.committed(applied.batch)

@@ -48,14 +48,21 @@ export class Sweep {
     await this.#attempt('runs of this node', () => this.#reconcile())
   }
 
-  /** Queues a run again whose turn cannot go on under its lease; it fails if that has happened too often. */
-  async handBack(run: RunRecord): Promise<void> {
+  /**
+   * Queues a run again whose turn cannot go on under its lease; it fails if that has happened too often. A run that was
+   * written behind the back of a node that left in order (`ownerLeft`) has lost nothing.
+   */
+  async handBack(run: RunRecord, ownerLeft = false): Promise<void> {
     const { store, maxAttempts } = this.#options
     const lease = leaseOf(run.state)
     if (lease === null) return
-    await applyRunEvent(store, run, () => ({
-      event: { type: 'lose_lease', lease, maxAttempts, now: store.clock.now() },
-    }))
+    const untouched = ownerLeft && run.state.status === 'queued'
+    await applyRunEvent(store, run, () => {
+      const now = store.clock.now()
+      return {
+        event: untouched ? { type: 'release', lease, now } : { type: 'lose_lease', lease, maxAttempts, now },
+      }
+    })
   }
 
   /** The present tasks are being given up: their runs need no grace before they are handed back. */
@@ -111,10 +118,14 @@ export class Sweep {
     const { store, log, takesRuns } = this.#options
     if (!takesRuns()) return
     const orphans = await orphanedRuns(store.pool, store.node, store.lease.silence, sweepLimit)
-    await this.#each(orphans, (run) => {
-      log.warn('taking over a run of a node that fell silent', { run: run.id })
-      return this.handBack(run)
-    })
+    const left = new Set(orphans.flatMap(({ run, ownerLeft }) => (ownerLeft ? run.id : [])))
+    await this.#each(
+      orphans.map(({ run }) => run),
+      (run) => {
+        log.warn('taking over a run of a node that fell silent', { run: run.id })
+        return this.handBack(run, left.has(run.id))
+      },
+    )
   }
 
   /**

@@ -3,9 +3,11 @@ import { ApiError, notFound } from '../contract/errors.ts'
 import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
 import { creationBatch, logStart } from '../domain/event-log.ts'
 import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
+import { mergeMetadata, type MetadataChange } from '../domain/metadata.ts'
 import { newRunState } from '../domain/run.ts'
 import { getAssistant } from '../store/assistants.ts'
 import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
+import { updateRunMetadata } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
 import { refuseDemandedTools, tellNoStore, tellNotRun } from './hosted-tools.ts'
 import { refuseMissingFiles } from './named-files.ts'
@@ -158,6 +160,21 @@ async function streaming<T>(
   } catch (error) {
     stream.close()
     throw error
+  }
+}
+
+/** Merges `metadata` into the run's; null if there is no such run. */
+export async function changeRunMetadata(
+  { store }: HttpContext,
+  { project_id, thread_id, id }: RunKey,
+  metadata: MetadataChange,
+): Promise<RunRecord | null> {
+  try {
+    return await updateRunMetadata(store.pool, project_id, thread_id, id, (old) =>
+      mergeMetadata(old, metadata),
+    )
+  } finally {
+    store.recent.forget(id)
   }
 }
 

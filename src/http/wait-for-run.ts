@@ -1,6 +1,6 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RunRecord } from '../domain/records.ts'
 import type { RunKey } from '../store/run-writes.ts'
-import { getRun } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
 
 // Polling that does not wait: an SDK's poll is answered when there is something to say (an unmodified
@@ -13,7 +13,7 @@ const lookMs = 1_000
 const worthWaitingFor: ReadonlySet<string> = new Set(['queued', 'in_progress', 'cancelling'])
 
 /** How long a poll may be held: never so long that the client's own time-out could strike. 0 = answer at once. */
-export function holdMs(headers: Record<string, string | string[] | undefined>): number {
+function holdMs(headers: Record<string, string | string[] | undefined>): number {
   if (headers['x-stainless-poll-helper'] !== 'true') return 0
   const limits = ['x-stainless-timeout', 'x-stainless-read-timeout']
     .map((name) => Number(headers[name]))
@@ -23,26 +23,39 @@ export function holdMs(headers: Record<string, string | string[] | undefined>): 
 }
 
 /**
- * The run as soon as it is neither queued, in_progress nor cancelling, or as it is after `ms`; sooner when the
- * client has gone (`signal`) or the server stops. Null if there is no such run.
+ * The run, for a poll that may be held as soon as it is neither queued, in_progress nor cancelling, or as it is when the
+ * time is up; sooner when the client has gone or the server stops. Null if there is no such run.
  */
 export async function waitForRun(
   context: HttpContext,
   key: RunKey,
+  { headers }: FastifyRequest,
+  reply: FastifyReply,
+): Promise<RunRecord | null> {
+  const ms = holdMs(headers)
+  if (ms === 0) return context.store.readRun(key)
+  const left = new AbortController()
+  // With a reason, since to make the usual one costs more than all the rest.
+  reply.raw.on('close', () => left.abort('left'))
+  return held(context, key, ms, left.signal)
+}
+
+async function held(
+  { store, stopping }: HttpContext,
+  key: RunKey,
   ms: number,
   signal: AbortSignal,
 ): Promise<RunRecord | null> {
-  const { store, stopping } = context
   const until = performance.now() + ms
   let changed = Promise.withResolvers<void>()
   // Watching begins before the first read, so that no change falls between the two.
-  const unwatch = ms > 0 ? store.signals.watch(key.id, () => changed.resolve()) : () => {}
+  const unwatch = store.signals.watch(key.id, () => changed.resolve())
   const letGo = () => changed.resolve()
   signal.addEventListener('abort', letGo)
   stopping.addEventListener('abort', letGo)
   try {
     for (;;) {
-      const run = await getRun(store.pool, key.project_id, key.thread_id, key.id)
+      const run = await store.readRun(key)
       const left = until - performance.now()
       if (run === null || !worthWaitingFor.has(run.state.status)) return run
       if (left <= 0 || signal.aborted || stopping.aborted) return run

@@ -22,8 +22,7 @@ export interface History {
 export async function readHistory(store: Store, run: RunRecord, room: number): Promise<History> {
   const { type, last_messages } = run.settings.truncation_strategy
   const most = type === 'last_messages' && last_messages !== null ? last_messages : Infinity
-  const row = await getRunRow(store.pool, run.project_id, run.thread_id, run.id)
-  let before = row?.seq ?? 0
+  let before = await runPlace(store, run)
   let tokens = 0
   const kept: MessageRecord[] = []
   while (kept.length < most) {
@@ -40,6 +39,13 @@ export async function readHistory(store: Store, run: RunRecord, room: number): P
     before = last.seq
   }
   return { messages: kept.reverse(), tokens }
+}
+
+/** The run's number in its thread. As long as its first owner has it, nothing can be behind it: it holds the thread. */
+async function runPlace(store: Store, run: RunRecord): Promise<number> {
+  if (run.state.epoch <= 1) return Number.MAX_SAFE_INTEGER
+  const row = await getRunRow(store.pool, run.project_id, run.thread_id, run.id)
+  return row?.seq ?? 0
 }
 
 function tokensOf(message: MessageRecord): number {

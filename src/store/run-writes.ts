@@ -42,30 +42,36 @@ export interface RowsAndEvents {
 }
 
 /**
- * Commits one transition of a run whose state is at hand. 'stale' means that the run has changed since: read it
- * again and decide again. `rowsFor` gives what is written with it and the events to publish, run event included. These go
- * to the run's log in the same commit: behind `tail`, or in a term of their own.
+ * Commits one transition of a run whose state is at hand, or several at once, each from where the one before leads. 'stale'
+ * means that the run has changed since: read it again and decide again. `rowsFor` gives what is written with the last and the
+ * events to publish, run event included. These go to the run's log in the same commit: behind `tail`, or in a term of
+ * their own; behind those of the transitions before, which write no rows.
  */
 export async function commitTransition(
   store: Store,
   run: RunRecord,
-  event: RunEvent,
+  events: readonly [...before: RunEvent[], last: RunEvent],
   rowsFor: (next: RunRecord) => RowsAndEvents,
   tail?: LogTail,
 ): Promise<Applied | { kind: 'stale' }> {
-  const state = transition(run.state, event)
-  if (state === 'refuse') return { kind: 'refused', run }
-  if (state === 'drop') return { kind: 'dropped', run }
-  const next: RunRecord = { ...run, state }
-  const { rows, events } = rowsFor(next)
-  const batch = batchOf(run, next, events, tail)
+  let next = run
+  const passed: StreamEvent[] = []
+  for (const event of events) {
+    if (next !== run) passed.push(runEvent(next))
+    const state = transition(next.state, event)
+    if (state === 'refuse') return { kind: 'refused', run }
+    if (state === 'drop') return { kind: 'dropped', run }
+    next = { ...run, state }
+  }
+  const { rows, events: own } = rowsFor(next)
+  const batch = batchOf(run, next, [...passed, ...own], tail)
   const written = await store.write({
     kind: 'advance',
     thread: { id: run.thread_id, project_id: run.project_id },
     run: next,
     version: run.state.version,
     stamp: newStamp(),
-    release: isTerminal(state.status),
+    release: isTerminal(next.state.status),
     rows,
     log: batchRow(run.id, batch, tail),
   })
@@ -131,7 +137,7 @@ export async function applyRunEvent(
     if (!run) return { kind: 'gone' }
     const open = isTerminal(run.state.status) ? { steps: [], messages: [] } : await readOpenItems(store, key)
     const { event, steps } = eventFor(run, open)
-    const applied = await commitTransition(store, run, event, (next) =>
+    const applied = await commitTransition(store, run, [event], (next) =>
       rowsOf(next, open, store.clock.now(), steps),
     )
     if (applied.kind === 'stale') continue

@@ -42,9 +42,9 @@ where status in ('queued', 'in_progress', 'requires_action', 'cancelling') and d
     or not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2))
 order by deadline limit $4`
 
-// Runs of nodes that stopped beating: a missing row means that the node was forgotten, not that it lives.
+// Runs of nodes that stopped beating: a missing row means that the node left or was forgotten, not that it lives.
 const orphanedText = `
-select ${columns} from runs
+select ${columns}, (select true from nodes where nodes.id = owner_node limit 1) is null as owner_left from runs
 where owner_node is not null and owner_node <> $1
   and not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2)
 limit $3`
@@ -120,15 +120,16 @@ export async function dueRuns(
   return rows.map(runOf)
 }
 
-/** Runs owned by another node that has not beaten for `silence` seconds. */
+/** Runs owned by another node that has not beaten for `silence` seconds, and whether that node left in order. */
 export async function orphanedRuns(
   pool: pg.Pool,
   node: string,
   silence: number,
   limit: number,
-): Promise<RunRecord[]> {
-  const rows = await query<RunRow>(pool, 'orphaned_runs', orphanedText, [node, silence, limit])
-  return rows.map(runOf)
+): Promise<{ run: RunRecord; ownerLeft: boolean }[]> {
+  type Row = RunRow & { owner_left: boolean }
+  const rows = await query<Row>(pool, 'orphaned_runs', orphanedText, [node, silence, limit])
+  return rows.map((row) => ({ run: runOf(row), ownerLeft: row.owner_left }))
 }
 
 /** Runs that the database says this node owns. */

@@ -12,6 +12,10 @@ import { beat, forgetNodes } from './nodes.ts'
 import { Notices } from './notices.ts'
 import { Room } from './places.ts'
 import { createPool, type Connection } from './pool.ts'
+import { RecentRuns } from './recent-runs.ts'
+import type { RunRecord } from '../domain/records.ts'
+import type { RunKey } from './run-writes.ts'
+import { getRun } from './runs.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
 
@@ -25,6 +29,10 @@ export interface Store {
   readonly lease: NodeLease
   /** For how many more runs. */
   readonly room: Room
+  /** Runs that need not be read again. */
+  readonly recent: RecentRuns
+  /** A run as it is now, or null if there is none. */
+  readRun(key: RunKey): Promise<RunRecord | null>
   /** Commits a write to a thread, together with the others of the same moment. */
   write(write: ThreadWrite): Promise<WriteOutcome>
   /** Renews this node's heartbeat on a connection of its own, and with it the lease and the clock. */
@@ -58,6 +66,8 @@ export async function openStore(options: {
   monotonic?: Monotonic
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
+  /** No other process writes to the database, as long as this one has it. */
+  alone?: boolean
 }): Promise<Store> {
   const { connection, log, monotonic = () => performance.now() } = options
   await migrate(connection)
@@ -77,6 +87,7 @@ export async function openStore(options: {
   const signals = new Signals()
   const notices = new Notices({ connection, pool, signals, node, log })
   notices.start()
+  const recent = new RecentRuns(options.alone ?? false)
   return {
     pool,
     clock,
@@ -84,9 +95,15 @@ export async function openStore(options: {
     node,
     lease,
     room: new Room(),
+    recent,
+    readRun: async (key) => recent.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
     async write(write) {
-      const done = await commits.submit(write)
+      const done = await commits.submit(write).catch((error: unknown) => {
+        recent.doubted(write)
+        throw error
+      })
       if (done.outcome !== 'ok') return done
+      recent.written(write, done)
       notices.tell(write)
       if (write.kind === 'log')
         signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })

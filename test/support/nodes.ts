@@ -16,7 +16,7 @@ export interface TestNode {
 
 /** A server that ends with its test: a file with many of them would use up the connections of Postgres. */
 export async function oneNode(t: TestContext, options: ServerOptions = {}): Promise<TestServer> {
-  const server = await startServer(options)
+  const server = await startServer({ ...options, tuning: { alone: false, ...options.tuning } })
   t.after(() => server.app.stop())
   return server
 }

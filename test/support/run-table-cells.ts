@@ -37,7 +37,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     release: 'queued',
     submit_outputs: 'refuse',
     cancel: { owned: 'cancelling', unowned: 'cancelled' },
-    lose_lease: 'queued',
+    lose_lease: { 'attempts left': 'queued', 'attempts used up': 'failed' },
     expire: expires,
     abandon: 'cancelled',
   },

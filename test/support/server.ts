@@ -42,7 +42,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     ...options.env,
   })
   const log = options.log ?? createLog('silent')
-  const start = () => startApp(config, log, options.tuning)
+  // As with the embedded Postgres; tests of several nodes say otherwise.
+  const start = () => startApp(config, log, { alone: true, ...options.tuning })
   const server = { db, mock } as TestServer
   const use = (app: App) => {
     server.app = app

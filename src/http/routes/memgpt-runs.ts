@@ -9,10 +9,9 @@ import {
   MemgptPage,
   MemgptSubmit,
 } from '../../contract/memgpt-requests.ts'
-import { mergeMetadata } from '../../domain/metadata.ts'
 import type { RunRecord } from '../../domain/records.ts'
 import { toMemgptRun, toMemgptStep } from '../../domain/to-memgpt.ts'
-import { getRun, listRuns, updateRunMetadata } from '../../store/runs.ts'
+import { getRun, listRuns } from '../../store/runs.ts'
 import { callStepsOfRuns, getStep, listSteps } from '../../store/steps.ts'
 import { getThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
@@ -20,13 +19,14 @@ import { outputsOf, pageOf, refuseV2Keys, runFields } from '../memgpt-input.ts'
 import { checkId, route } from '../route.ts'
 import {
   cancelRun,
+  changeRunMetadata,
   commitRun,
   newRunOnThread,
   newThreadWithRun,
   submitOutputs,
   type PendingRun,
 } from '../run-actions.ts'
-import { holdMs, waitForRun } from '../wait-for-run.ts'
+import { waitForRun } from '../wait-for-run.ts'
 import { runKey } from './runs.ts'
 
 // The nine operations of the seed (memgpt-dialect.md §2).
@@ -151,9 +151,7 @@ function readRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: OpenAIRun,
     },
     async ({ request, reply, project, params }) => {
-      const left = new AbortController()
-      reply.raw.on('close', () => left.abort())
-      const run = await waitForRun(context, runKey(project, params), holdMs(request.headers), left.signal)
+      const run = await waitForRun(context, runKey(project, params), request, reply)
       if (!run) throw notFound('run', params.run_id)
       return shown(context, run)
     },
@@ -173,11 +171,9 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       body: MemgptModify,
       answer: OpenAIRun,
     },
-    async ({ project, params: { thread_id, run_id }, body: { metadata } }) => {
-      const run = await updateRunMetadata(context.store.pool, project, thread_id, run_id, (old) =>
-        mergeMetadata(old, metadata),
-      )
-      if (!run) throw notFound('run', run_id)
+    async ({ project, params, body: { metadata } }) => {
+      const run = await changeRunMetadata(context, runKey(project, params), metadata)
+      if (!run) throw notFound('run', params.run_id)
       return shown(context, run)
     },
   )

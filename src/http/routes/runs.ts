@@ -4,16 +4,16 @@ import { isTerminal } from '../../contract/events.ts'
 import { RunObject } from '../../contract/objects.ts'
 import { ListObject, PageQuery, RunStepInclude, toList } from '../../contract/paging.ts'
 import { CreateRun, CreateThreadAndRun, ModifyMetadata, SubmitToolOutputs } from '../../contract/requests.ts'
-import { mergeMetadata } from '../../domain/metadata.ts'
 import type { RunRecord } from '../../domain/records.ts'
 import { toRun } from '../../domain/to-wire.ts'
 import type { RunKey } from '../../store/run-writes.ts'
-import { listRuns, updateRunMetadata } from '../../store/runs.ts'
+import { listRuns } from '../../store/runs.ts'
 import { getThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
 import { route } from '../route.ts'
 import {
   cancelRun,
+  changeRunMetadata,
   commitRun,
   newRunOnThread,
   newThreadWithRun,
@@ -22,7 +22,7 @@ import {
   submitOutputs,
   type PendingRun,
 } from '../run-actions.ts'
-import { holdMs, waitForRun } from '../wait-for-run.ts'
+import { waitForRun } from '../wait-for-run.ts'
 
 /** Milliseconds after which a client may poll again; most polls are held anyway. */
 const pollAfterMs = '100'
@@ -126,9 +126,7 @@ function readRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['openai-poll-after-ms'],
     },
     async ({ request, reply, project, params }) => {
-      const left = new AbortController()
-      reply.raw.on('close', () => left.abort())
-      const run = await waitForRun(context, runKey(project, params), holdMs(request.headers), left.signal)
+      const run = await waitForRun(context, runKey(project, params), request, reply)
       if (!run) throw notFound('run', params.run_id)
       return answerRun(reply, run)
     },
@@ -136,8 +134,6 @@ function readRoutes(app: FastifyInstance, context: HttpContext): void {
 }
 
 function changeRoutes(app: FastifyInstance, context: HttpContext): void {
-  const { pool } = context.store
-
   route(
     app,
     {
@@ -150,11 +146,9 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: RunObject,
       headers: ['openai-poll-after-ms'],
     },
-    async ({ reply, project, params: { thread_id, run_id }, body: { metadata } }) => {
-      const run = await updateRunMetadata(pool, project, thread_id, run_id, (old) =>
-        mergeMetadata(old, metadata),
-      )
-      if (!run) throw notFound('run', run_id)
+    async ({ reply, project, params, body: { metadata } }) => {
+      const run = await changeRunMetadata(context, runKey(project, params), metadata)
+      if (!run) throw notFound('run', params.run_id)
       return answerRun(reply, run)
     },
   )
