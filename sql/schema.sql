@@ -161,13 +161,23 @@ create table runs (
   attempts integer not null,
   stamp bigint,
   constraint runs_pkey PRIMARY KEY (thread_id, id),
-  constraint runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text, 'cancelled'::text, 'failed'::text, 'completed'::text, 'incomplete'::text, 'expired'::text])))
+  constraint runs_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text, 'cancelled'::text, 'failed'::text, 'completed'::text, 'incomplete'::text, 'expired'::text])))
 );
 CREATE UNIQUE INDEX runs_active ON public.runs USING btree (thread_id) WHERE (status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text]));
 CREATE INDEX runs_by_deadline ON public.runs USING btree (deadline) WHERE (status = ANY (ARRAY['queued'::text, 'in_progress'::text, 'requires_action'::text, 'cancelling'::text]));
 CREATE INDEX runs_by_owner ON public.runs USING btree (owner_node) WHERE (owner_node IS NOT NULL);
 CREATE UNIQUE INDEX runs_by_seq ON public.runs USING btree (thread_id, seq);
 CREATE INDEX runs_unowned ON public.runs USING btree (created_at) WHERE ((status = 'queued'::text) AND (owner_node IS NULL));
+
+create table thread_queue (
+  thread_id text not null,
+  place bigint not null,
+  project_id text not null,
+  front boolean not null,
+  run_id text,
+  messages jsonb not null,
+  constraint thread_queue_pkey PRIMARY KEY (thread_id, place)
+);
 
 create table threadmill_migrations (
   number integer not null,
@@ -186,8 +196,12 @@ create table threads (
   next_seq bigint not null,
   active_run_id text,
   deleted_at bigint,
+  policy text,
+  waiting integer not null default 0,
   constraint threads_pkey PRIMARY KEY (id),
-  constraint threads_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+  constraint threads_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),
+  constraint threads_policy_check CHECK ((policy = ANY (ARRAY['reject'::text, 'queue'::text, 'replace'::text])))
 );
 CREATE UNIQUE INDEX threads_by_seq ON public.threads USING btree (project_id, seq);
 CREATE INDEX threads_deleted ON public.threads USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
+CREATE INDEX threads_waiting ON public.threads USING btree (id) WHERE (waiting > 0);

@@ -108,6 +108,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       allowedOrigins: config.allowedOrigins,
       runTtl: config.runTtl,
       eventsKeptFor: config.eventsKeptFor,
+      threadPolicy: config.threadPolicy,
       maxFileBytes: config.maxFileBytes,
       listModels: (signal) => model.list(signal),
       streams,

@@ -29,6 +29,8 @@ export interface Config {
   eventsKeptFor: number
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
+  /** What becomes of runs and messages for a thread that a run holds, if neither they nor the thread say it. */
+  threadPolicy: 'reject' | 'queue' | 'replace'
   /** Runs executed at a time by this process. */
   capacity: number
 }
@@ -38,6 +40,7 @@ export class ConfigError extends Error {}
 
 const openAiUrl = 'https://api.openai.com/v1'
 const dialects = ['auto', 'openai', 'memgpt'] as const
+const threadPolicies = ['reject', 'queue', 'replace'] as const
 const unknownKeys = ['refuse', 'ignore'] as const
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
@@ -63,6 +66,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     runTtl: integer('RUN_EXPIRES_AFTER', get('RUN_EXPIRES_AFTER'), 600, 1, 31_536_000),
     eventsKeptFor: integer('EVENTS_KEPT_FOR', get('EVENTS_KEPT_FOR'), 3_600, 0, 31_536_000),
     maxFileBytes: integer('MAX_FILE_BYTES', get('MAX_FILE_BYTES'), 512 * 1024 * 1024, 1, 1024 ** 4),
+    threadPolicy: oneOf('THREAD_POLICY', get('THREAD_POLICY') ?? 'reject', threadPolicies),
     capacity: integer('MAX_CONCURRENT_RUNS', get('MAX_CONCURRENT_RUNS'), 10_000, 1, 1_000_000),
   }
 }

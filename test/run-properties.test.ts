@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isTerminal } from '../src/contract/events.ts'
 import type { RunStatus } from '../src/contract/objects.ts'
-import { leaseOf, transition, type RunState } from '../src/domain/run.ts'
+import { isWaiting, leaseOf, transition, type RunState } from '../src/domain/run.ts'
 import { failureOf, property } from './support/property.ts'
 import { lifetime, life, live, type Move } from './support/run-life.ts'
 import { eventTypes, expectedTable, fieldsOf, statuses, targetsOf } from './support/run-table-cells.ts'
@@ -50,6 +50,10 @@ property(
     for (const state of statesOf(live(drawn))) {
       if (isTerminal(state.status)) continue
       const next = transition(state, { type: 'expire', usage, now: state.deadline })
+      if (isWaiting(state)) {
+        assert.equal(next, 'drop')
+        continue
+      }
       assert.ok(typeof next !== 'string')
       assert.equal(next.status, state.status === 'cancelling' ? 'cancelled' : 'expired')
       assert.equal(transition(state, { type: 'expire', usage, now: state.deadline - 1 }), 'drop')
@@ -60,7 +64,7 @@ property(
 property('a run whose owners die again and again ends before its deadline', life, (drawn) => {
   for (const { before } of live(drawn)) {
     let state = before
-    if (state.status === 'requires_action' || isTerminal(state.status)) continue
+    if (state.status === 'requires_action' || isTerminal(state.status) || isWaiting(state)) continue
     for (let turns = 0; turns < 3 && !isTerminal(state.status); turns++) {
       if (state.status === 'queued' && state.owner === null) {
         state = { ...state, owner: 'node-a', epoch: state.epoch + 1, version: state.version + 1 }
@@ -131,17 +135,29 @@ property('usage and turns never shrink, and are what the applied events add up t
 })
 
 property(
-  'once started a run keeps its start, and only submitted outputs move its deadline',
+  'once started a run keeps its start, and only a promotion and submitted outputs move its deadline',
   life,
   (drawn) => {
     for (const { before, event, after } of changes(live(drawn))) {
       if (before.started_at !== null) assert.equal(after.started_at, before.started_at)
-      if (event !== 'claim' && event.type === 'submit_outputs')
+      if (event !== 'claim' && (event.type === 'submit_outputs' || event.type === 'promote'))
         assert.equal(after.deadline, event.now + lifetime)
       else assert.equal(after.deadline, before.deadline)
     }
   },
 )
+
+property('a run that waits leaves its place only when it is promoted or ended by a client', life, (drawn) => {
+  for (const { before, event, after } of changes(live(drawn))) {
+    if (!isWaiting(before)) {
+      assert.equal(isWaiting(after), false)
+      continue
+    }
+    assert.ok(event !== 'claim' && ['promote', 'cancel', 'abandon'].includes(event.type))
+    assert.equal(leaseOf(before), null)
+    assert.equal(after.status, event.type === 'promote' ? 'queued' : 'cancelled')
+  }
+})
 
 property('a run that is cancelling ends cancelled', life, (drawn) => {
   for (const { before, after } of changes(live(drawn))) {

@@ -34,7 +34,7 @@ function move(
   more: Partial<Scenario['is']> = {},
 ) {
   const found = scenariosOf(status, type).find(({ is }) =>
-    Object.entries({ owner: 0, attempts: 0, deadline: 0, ...more }).every(
+    Object.entries({ owner: 0, attempts: 0, deadline: 0, thread: 0, ...more }).every(
       ([dimension, which]) => is[dimension as keyof typeof is] === which,
     ),
   )
@@ -44,8 +44,8 @@ function move(
   return next
 }
 
-test('there are 9 statuses and 13 events, and the code has no others', () => {
-  assert.equal(cells.length, 117)
+test('there are 9 statuses and 14 events, and the code has no others', () => {
+  assert.equal(cells.length, 126)
   assert.deepEqual(Object.keys(runTable).toSorted(), statuses.toSorted())
   for (const status of statuses) {
     assert.deepEqual(Object.keys(runTable[status]).toSorted(), eventTypes.toSorted(), status)
@@ -139,7 +139,7 @@ test('each move changes of the common fields only what belongs to it', () => {
   const endsWell = ['completed', 'requires_action', 'incomplete']
   for (const { state, event, next, name } of moves) {
     const { deadline, epoch, started_at, usage, turns, attempts } = next
-    const submitted = event.type === 'submit_outputs' ? event : null
+    const submitted = event.type === 'submit_outputs' || event.type === 'promote' ? event : null
     assert.equal(deadline, submitted ? submitted.deadline : state.deadline, `${name}: deadline`)
     const given = submitted !== null && submitted.owner !== null
     assert.equal(epoch, state.epoch + (given ? 1 : 0), `${name}: epoch`)
@@ -169,7 +169,15 @@ test('started_at is set by the first start and kept by later ones', () => {
 })
 
 test('a new run is queued with version 1, owned under epoch 1 or by nobody under epoch 0', () => {
-  const common = { status: 'queued', version: 1, deadline: 9, started_at: null, turns: 0, attempts: 0 }
+  const common = {
+    status: 'queued',
+    waits: false,
+    version: 1,
+    deadline: 9,
+    started_at: null,
+    turns: 0,
+    attempts: 0,
+  }
   const usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
   assert.deepEqual(newRunState('node-a', 9), { ...common, usage, owner: 'node-a', epoch: 1 })
   assert.deepEqual(newRunState(null, 9), { ...common, usage, owner: null, epoch: 0 })

@@ -102,7 +102,7 @@ test('a write sees what the one before it in the same moment did', async () => {
     advance(run, { type: 'abandon', now }),
     append(id, 'after'),
   ]
-  const locked: WriteOutcome = { outcome: 'locked', runId: run.id }
+  const locked: WriteOutcome = { outcome: 'locked', runId: run.id, policy: null }
   const outcomes = await Promise.all(writes.map((one) => store.write(one)))
   assert.deepEqual(outcomes, [ok, ok, ok, locked, locked, ok, ok])
   assert.deepEqual(await textsOf(id), ['first', 'before', 'with the run', 'after'])
@@ -115,7 +115,7 @@ test('of many runs created on one thread in one moment exactly one is', async ()
   const outcomes = await Promise.all(
     runs.map((run) => store.write({ kind: 'create_run', thread: keyOf(id), messages: [], run })),
   )
-  const locked: WriteOutcome = { outcome: 'locked', runId: runs[0]?.id ?? '' }
+  const locked: WriteOutcome = { outcome: 'locked', runId: runs[0]?.id ?? '', policy: null }
   assert.deepEqual(outcomes, [ok, ...Array.from({ length: 9 }, () => locked)])
   assert.equal((await db.sql('select from runs where thread_id = $1', [id])).length, 1)
 })
@@ -194,7 +194,7 @@ async function caseOf(n: number): Promise<Case> {
   }
   await store.write({ ...start, messages: [] } as ThreadWrite)
   const held = { id, texts: ['first'], lock: run.id }
-  const locked: WriteOutcome = { outcome: 'locked', runId: run.id }
+  const locked: WriteOutcome = { outcome: 'locked', runId: run.id, policy: null }
   if (kind === 7) return { write: append(id, 'a'), outcome: locked, ...held }
   if (kind === 8) return { write: { kind: 'delete_message', thread, messageId }, outcome: locked, ...held }
   if (kind === 9) {

@@ -269,7 +269,7 @@ test('a write that waits for the thread row sees what was committed meanwhile', 
     const waiting = store.write({ kind: 'delete_message', thread: keyOf(thread), messageId: message.id })
     await blockedWrites(1)
     await client.query('commit')
-    assert.deepEqual(await waiting, { outcome: 'locked', runId: 'run_x' })
+    assert.deepEqual(await waiting, { outcome: 'locked', runId: 'run_x', policy: null })
 
     await client.query('begin')
     await client.query('update threads set active_run_id = null, next_seq = 60 where id = $1', [thread])

@@ -18,11 +18,21 @@ import { readyToRun, startServer, tool } from './support/server.ts'
 const caught = new Map<string, string>()
 let catching = false
 const ofFiles = ['files', 'file_uploads', 'file_garbage', 'file_chunks']
-const tables = ['assistants', 'threads', 'messages', 'runs', 'run_steps', 'run_events', ...ofFiles]
+const tables = [
+  'assistants',
+  'threads',
+  'thread_queue',
+  'messages',
+  'runs',
+  'run_steps',
+  'run_events',
+  ...ofFiles,
+]
 const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
 /** Indexes that hold only the few rows that a sweep looks for: reading them whole is what they are for. */
 const small = new Set([
   'threads_deleted',
+  'threads_waiting',
   'runs_unowned',
   'runs_by_owner',
   'runs_by_deadline',

@@ -7,6 +7,7 @@ import type {
   StepStatus,
 } from '../contract/objects.ts'
 import type { Metadata } from '../contract/schema.ts'
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type {
   NewToolResources,
   ResponseFormat,
@@ -44,6 +45,8 @@ export interface ThreadRecord {
   created_at: number
   tool_resources: NewToolResources | null
   metadata: Metadata
+  /** Its own, or null: the server's. */
+  policy: ThreadPolicy | null
 }
 
 export interface MessageRecord {

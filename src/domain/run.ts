@@ -9,6 +9,9 @@ import { addUsage, type Usage } from './usage.ts'
 //     \-- (lease lost or released) --/
 //   any of the four active ones -> expired | cancelled
 //
+// A queued run may wait for another that holds its thread. It has no owner and no deadline that counts, until it is
+// promoted.
+//
 // A cell answers an event with the next state, with 'refuse' (a client asked for what cannot be: 400) or with
 // 'drop' (a worker or a timer is late: ignored and logged). Nothing else in the code decides a status.
 
@@ -40,7 +43,12 @@ interface Ended {
 
 export type RunState = Common &
   (
-    | { status: 'queued'; owner: string | null }
+    | {
+        status: 'queued'
+        owner: string | null
+        /** Another run holds the thread. Nobody owns it then, and its deadline does not count. */
+        waits: boolean
+      }
     | { status: 'in_progress'; owner: string }
     | { status: 'requires_action'; calls: readonly [RunToolCall, ...RunToolCall[]] }
     | { status: 'cancelling'; owner: string }
@@ -76,6 +84,7 @@ export type RunEvent =
   | { type: 'lose_lease'; lease: Lease; maxAttempts: number; now: number }
   | { type: 'expire'; usage: Usage; now: number }
   | { type: 'abandon'; now: number }
+  | { type: 'promote'; owner: string | null; deadline: number; now: number }
 
 export type RunEventType = RunEvent['type']
 
@@ -110,7 +119,16 @@ const failed = (run: Active, event: EventOf<'fail'>): RunState => ({
   error: event.error,
   ended_at: event.now,
 })
-const requeued = (run: Active): RunState => ({ ...common(run), status: 'queued', owner: null })
+const requeued = (run: Active): RunState => ({ ...common(run), status: 'queued', owner: null, waits: false })
+/** Queued for a node that has it at once under the next epoch, or for whoever claims it. */
+const handed = (run: Active, owner: string | null, deadline: number): RunState => ({
+  ...common(run),
+  status: 'queued',
+  owner,
+  waits: false,
+  epoch: owner === null ? run.epoch : run.epoch + 1,
+  deadline,
+})
 const cancelling = (run: Active & { owner: string }): RunState => ({
   ...common(run),
   status: 'cancelling',
@@ -119,7 +137,7 @@ const cancelling = (run: Active & { owner: string }): RunState => ({
 
 const lost = (run: Active, event: EventOf<'lose_lease'>): RunState => {
   const attempts = run.attempts + 1
-  if (attempts < event.maxAttempts) return { ...common(run), attempts, status: 'queued', owner: null }
+  if (attempts < event.maxAttempts) return requeued({ ...run, attempts })
   const message = `The server working on this run stopped ${attempts} times before the model's turn ended.`
   const error: RunFailure = { code: 'server_error', message }
   return { ...common(run), attempts, status: 'failed', error, ended_at: event.now }
@@ -139,6 +157,7 @@ const ended = {
   lose_lease: 'drop',
   expire: 'drop',
   abandon: 'drop',
+  promote: 'drop',
 } as const
 
 export const runTable: RunTable = {
@@ -164,8 +183,9 @@ export const runTable: RunTable = {
     },
     // Its owner may have been calling the model: the start is committed a moment later.
     lose_lease: lost,
-    expire: expired,
+    expire: (run, event) => (run.waits ? 'drop' : expired(run, event)),
     abandon: cancelled,
+    promote: (run, { owner, deadline }) => (run.waits ? handed(run, owner, deadline) : 'drop'),
   },
   in_progress: {
     start: 'drop',
@@ -198,16 +218,11 @@ export const runTable: RunTable = {
     lose_lease: lost,
     expire: expired,
     abandon: cancelled,
+    promote: 'drop',
   },
   requires_action: {
     ...ended,
-    submit_outputs: (run, { owner, deadline }) => ({
-      ...common(run),
-      status: 'queued',
-      owner,
-      epoch: owner === null ? run.epoch : run.epoch + 1,
-      deadline,
-    }),
+    submit_outputs: (run, { owner, deadline }) => handed(run, owner, deadline),
     cancel: cancelled,
     expire: expired,
     abandon: cancelled,
@@ -227,6 +242,7 @@ export const runTable: RunTable = {
     lose_lease: cancelled,
     expire: (run, event) => (event.now < run.deadline ? 'drop' : cancelled(run, event)),
     abandon: cancelled,
+    promote: 'drop',
   },
   completed: ended,
   failed: ended,
@@ -258,10 +274,11 @@ export function transition(run: RunState, event: RunEvent): RunState | 'refuse' 
 }
 
 /** The state of a run that is being created, owned at once by `owner` if that node has room for it. */
-export function newRunState(owner: string | null, deadline: number): RunState {
+export function newRunState(owner: string | null, deadline: number): StateOf<'queued'> {
   return {
     status: 'queued',
     owner,
+    waits: false,
     version: 1,
     epoch: owner === null ? 0 : 1,
     deadline,
@@ -270,4 +287,14 @@ export function newRunState(owner: string | null, deadline: number): RunState {
     turns: 0,
     attempts: 0,
   }
+}
+
+/** The state of a run that is being created on a thread that another holds; `deadline` says how long it may live. */
+export function waitingRunState(deadline: number): StateOf<'queued'> {
+  return { ...newRunState(null, deadline), waits: true }
+}
+
+/** Whether the run waits for another that holds its thread. */
+export function isWaiting(run: RunState): boolean {
+  return run.status === 'queued' && run.waits
 }

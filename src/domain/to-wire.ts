@@ -16,6 +16,7 @@ import type {
   StepRecord,
   ThreadRecord,
 } from './records.ts'
+import { isWaiting } from './run.ts'
 
 // Records as the v2 dialect shows them (wire.md §4-§6).
 
@@ -91,7 +92,7 @@ export function toRun(run: RunRecord): RunObject {
         ? { type: 'submit_tool_outputs', submit_tool_outputs: { tool_calls: [...s.calls] } }
         : null,
     last_error: s.status === 'failed' ? s.error : null,
-    expires_at: isTerminal(s.status) ? null : s.deadline,
+    expires_at: isTerminal(s.status) || isWaiting(s) ? null : s.deadline,
     started_at: s.started_at,
     cancelled_at: s.status === 'cancelled' ? ended : null,
     failed_at: s.status === 'failed' ? ended : null,

@@ -15,7 +15,10 @@ export function eventsToldAgain(
   messages: readonly MessageRecord[],
 ): StreamEvent[] {
   const byId = new Map(messages.map((message) => [message.id, message]))
-  const queued = { ...run, state: before(run.state, { status: 'queued', owner: null, started_at: null }) }
+  const queued = {
+    ...run,
+    state: before(run.state, { status: 'queued', owner: null, waits: false, started_at: null }),
+  }
   const events: StreamEvent[] = [{ event: 'thread.run.created', data: toRun(queued) }, runEvent(queued)]
   if (run.state.started_at !== null) events.push(began(run))
   // A turn that was given up and run again has the same number as the one that followed it.
@@ -31,7 +34,7 @@ export function eventsToldAgain(
 function before(
   { version, epoch, deadline, started_at, turns, attempts }: RunState,
   state:
-    | { status: 'queued'; owner: null; started_at?: null }
+    | { status: 'queued'; owner: null; waits: false; started_at?: null }
     | { status: 'in_progress'; owner: string }
     | Waiting,
 ): RunState {
@@ -45,7 +48,10 @@ function began(run: RunRecord): StreamEvent {
 }
 
 function goOn(run: RunRecord): StreamEvent[] {
-  return [runEvent({ ...run, state: before(run.state, { status: 'queued', owner: null }) }), began(run)]
+  return [
+    runEvent({ ...run, state: before(run.state, { status: 'queued', owner: null, waits: false }) }),
+    began(run),
+  ]
 }
 
 /** Steps of one turn by the attempts at it, each with its message before its calls, as streams show them. */

@@ -5,6 +5,7 @@ import { reasonOf, type Log } from '../log.ts'
 import { applyRunEvent } from '../store/run-writes.ts'
 import { dueRuns, orphanedRuns, ownedRuns } from '../store/runs.ts'
 import { within, type Store } from '../store/store.ts'
+import { strandedThreads } from '../store/threads.ts'
 import type { Tasks } from './tasks.ts'
 
 /** Runs a sweep handles of each kind; the rest waits for the next. */
@@ -45,6 +46,7 @@ export class Sweep {
   async run(): Promise<void> {
     await this.#attempt('expired runs', () => this.#expireDue())
     await this.#attempt('runs of silent nodes', () => this.#takeOrphans())
+    await this.#attempt('threads that nobody holds', () => this.#promote())
     await this.#attempt('runs of this node', () => this.#reconcile())
   }
 
@@ -126,6 +128,13 @@ export class Sweep {
         return this.handBack(run, left.has(run.id))
       },
     )
+  }
+
+  /** Threads for which something waits go on, also those that were left by a server which knows of no waiting. */
+  async #promote(): Promise<void> {
+    const { store } = this.#options
+    const stranded = await strandedThreads(store.pool, sweepLimit)
+    await within(patienceMs, Promise.all(stranded.map((thread) => store.write({ kind: 'promote', thread }))))
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { ModelObject } from '../contract/objects.ts'
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { OpenStreams } from './open-streams.ts'
@@ -20,6 +21,8 @@ export interface HttpContext {
   runTtl: number
   /** Seconds for which the events of a run can be read as they were, counted from its end. */
   eventsKeptFor: number
+  /** The policy of threads that have none of their own, for requests that name none. */
+  threadPolicy: ThreadPolicy
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
   /** What the model backend offers; rejects when it does not answer. */

@@ -7,6 +7,7 @@ const exposed = [
   'x-request-id',
   'x-assistants-dialect',
   'x-tools-not-run',
+  'x-thread-policy',
   'openai-poll-after-ms',
   'openai-processing-ms',
   'retry-after',

@@ -1,25 +1,37 @@
 import { ApiError, notFound } from '../contract/errors.ts'
 import type { CreateMessage } from '../contract/requests.ts'
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { MessageRecord } from '../domain/records.ts'
+import { enterThread } from '../store/enter-thread.ts'
 import type { HttpContext } from './context.ts'
 import { refuseMissingFiles } from './named-files.ts'
 import { newMessage } from './new-records.ts'
+import { queueFull } from './thread-policy.ts'
 
-/** Adds a client's message to a thread. Throws ApiError if it names a missing file, or the thread is gone or held. */
+/**
+ * Adds a client's message to a thread, or has it wait, as the policy says. Throws ApiError if it names a missing file, or
+ * the thread is gone, or held by a run.
+ */
 export async function addMessage(
-  { store }: HttpContext,
+  { store, threadPolicy }: HttpContext,
   project_id: string,
   thread: string,
   body: CreateMessage,
+  policy: ThreadPolicy | null,
 ): Promise<MessageRecord> {
   await refuseMissingFiles(store.pool, project_id, { messages: [body] })
   const message = newMessage(project_id, thread, store.clock.now(), body)
   const key = { id: thread, project_id }
-  const written = await store.write({ kind: 'append', thread: key, messages: [message] })
+  const written = await enterThread(
+    store,
+    { kind: 'append', thread: key, messages: [message] },
+    (own) => policy ?? own ?? threadPolicy,
+  )
   if (written.outcome === 'gone') throw notFound('thread', thread)
   if (written.outcome === 'locked') {
     const text = `Can't add messages to ${thread} while a run ${written.runId} is active.`
     throw new ApiError('active_run_blocks_message', text)
   }
+  if (written.outcome === 'full') throw queueFull(thread)
   return message
 }

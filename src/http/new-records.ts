@@ -1,6 +1,7 @@
 import { ApiError } from '../contract/errors.ts'
 import { newId } from '../contract/ids.ts'
 import type { MessageContent } from '../contract/objects.ts'
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { Tool, ToolChoice, TruncationStrategy } from '../contract/tools.ts'
 import type {
   CreateAssistant,
@@ -21,13 +22,19 @@ import { newRunState } from '../domain/run.ts'
 
 // Request bodies as the records that they create.
 
-export function newThread(project: string, now: number, body: CreateThread): ThreadRecord {
+export function newThread(
+  project: string,
+  now: number,
+  body: CreateThread,
+  policy: ThreadPolicy | null,
+): ThreadRecord {
   return {
     id: newId('thread'),
     project_id: project,
     created_at: now,
     tool_resources: body.tool_resources ?? null,
     metadata: body.metadata ?? {},
+    policy,
   }
 }
 

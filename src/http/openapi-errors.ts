@@ -34,7 +34,7 @@ function answerOf(key: ErrorKey, { dialect }: Operation): Pick<ErrorAnswer, 'sta
 }
 
 function errorsOfShape(operation: Operation): ErrorKey[] {
-  const { method, path, query, body, form, dialect } = operation
+  const { method, path, query, body, form, dialect, policy } = operation
   const ids = path.includes('_id}')
   return [
     // Any request may lack a host, name a dialect that there is not, or come at a bad moment.
@@ -49,6 +49,8 @@ function errorsOfShape(operation: Operation): ErrorKey[] {
     ...(form ? (['malformed_form', 'file_too_large'] as const) : []),
     // An id of the dialect memgpt has no form.
     ...(ids && dialect !== 'memgpt' && !path.startsWith('/files') ? (['malformed_id'] as const) : []),
+    ...(policy ? (['unknown_thread_policy'] as const) : []),
+    ...(policy === 'applies' ? (['thread_queue_full'] as const) : []),
     ...(path.includes('{') ? (['not_found'] as const) : []),
     ...(query && 'after' in query.properties ? (['unknown_cursor'] as const) : []),
     ...[query, body, form].flatMap((schema) => (schema ? errorsOfSchema(schema as JsonSchema) : [])),

@@ -1,4 +1,5 @@
 import type { TObject } from 'typebox'
+import { policyHeader } from '../contract/thread-policy.ts'
 import { idPrefix } from '../contract/ids.ts'
 import { errorAnswers } from './openapi-errors.ts'
 import type { Components, JsonSchema } from './openapi-schema.ts'
@@ -98,7 +99,7 @@ function describe({ details, streams }: Operation, twin: Operation | undefined):
 }
 
 function parametersOf(
-  { path, query, dialect, beta }: Operation,
+  { path, query, dialect, beta, policy }: Operation,
   twin: Operation | undefined,
   components: Components,
 ): (Parameter | Ref)[] {
@@ -110,7 +111,10 @@ function parametersOf(
     return { name, in: 'path', required: true, schema }
   })
   const markers = twin && dialect !== 'memgpt' ? ['x-assistants-dialect', 'OpenAI-Beta'] : []
-  const header = beta === 'v1' ? ['OpenAI-Beta-v1'] : markers
+  const header = [
+    ...(beta === 'v1' ? ['OpenAI-Beta-v1'] : markers),
+    ...(policy ? [`${policyHeader}-${policy}`] : []),
+  ]
   return [
     ...inPath,
     ...(query ? queryParameters(query, components) : []),

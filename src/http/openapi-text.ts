@@ -1,3 +1,4 @@
+import { mostWaiting } from '../contract/thread-policy.ts'
 import { errorKinds } from '../contract/errors.ts'
 import { eventData } from '../contract/events.ts'
 
@@ -55,6 +56,21 @@ Metadata has at most 16 pairs. In a change, keys that are not sent stay, and a k
 A list is sorted by creation, the newest first unless \`order=asc\`. \`after\` and \`before\` are ids of items: \`after\` gives
 what follows the item in the order asked for, \`before\` the page that ends just before it, both what lies between.
 \`has_more\` says whether there is more in that direction.
+
+## Threads that are held
+
+While a run holds a thread - it is \`queued\`, \`in_progress\`, \`requires_action\` or \`cancelling\` - what becomes of a run or a message that
+comes to it is said by the header \`x-thread-policy\` of the request, else by the thread's own policy, else by the server's setting
+\`THREAD_POLICY\`:
+
+- \`reject\`: it is refused. This is the default.
+- \`queue\`: it waits, in the order in which it came. A run that waits is \`queued\`, its \`expires_at\` is null, and its time begins when
+  it gets the thread. A message that waits is in no list until it has its place behind the run before it.
+- \`replace\`: the run that holds the thread is cancelled, and it comes next, before all that wait.
+
+At most ${mostWaiting} runs and messages wait for a thread; what comes then is refused with \`thread_queue_full\`. A run that is
+cancelled while it waits ends at once; the messages that came with it stay. Creating or modifying a thread with the header sets
+the thread's policy. A message cannot be deleted while a run holds the thread, whatever the policy.
 
 ## Streaming
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { Type, type TSchema } from 'typebox'
 import { eventData } from '../contract/events.ts'
+import { policyHeader, threadPolicies } from '../contract/thread-policy.ts'
 import { Literals } from '../contract/schema.ts'
 import {
   operationObject,
@@ -130,6 +131,19 @@ const parameters: Document['components']['parameters'] = {
     description: 'Says that the request is v2; there are other ways (see "Dialects").',
     schema: { type: 'string', const: 'assistants=v2' },
   },
+  'x-thread-policy-applies': {
+    name: policyHeader,
+    in: 'header',
+    description:
+      'What is to be done while a run holds the thread; without it the thread\'s own policy counts, then the server\'s. See "Threads that are held".',
+    schema: { type: 'string', enum: [...threadPolicies] },
+  },
+  'x-thread-policy-sets': {
+    name: policyHeader,
+    in: 'header',
+    description: 'Becomes the policy of the thread. See "Threads that are held".',
+    schema: { type: 'string', enum: [...threadPolicies] },
+  },
   'OpenAI-Beta-v1': {
     name: 'OpenAI-Beta',
     in: 'header',
@@ -154,6 +168,10 @@ const headers: Document['components']['headers'] = {
     type: 'integer',
   }),
   'x-tools-not-run': header('The tools, separated by commas, that were asked for and will not be run'),
+  'x-thread-policy': header('The policy of the thread, if it has one of its own', {
+    type: 'string',
+    enum: [...threadPolicies],
+  }),
   'retry-after': header('Seconds after which to try again, if nothing was done', { type: 'integer' }),
   'x-should-retry': header('`false` if it is not known whether something was done', { type: 'string' }),
 }

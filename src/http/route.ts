@@ -2,9 +2,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import type { Static, TObject, TSchema } from 'typebox'
 import { ApiError, notFound, type ErrorKey } from '../contract/errors.ts'
 import { idPrefix, looksLikeId, type IdKind } from '../contract/ids.ts'
+import type { policyHeader, ThreadPolicy } from '../contract/thread-policy.ts'
 import { projectOf } from './context.ts'
 import type { Dialect } from './dialect.ts'
 import { queryParser, type Query } from './query.ts'
+import { policyOf } from './thread-policy.ts'
 import { dropUnknownKeys, type UnknownKeys } from './unknown-keys.ts'
 import { validator, type Schema } from './validate.ts'
 
@@ -39,8 +41,10 @@ export interface Operation<
   answer: A
   /** `stream: true` in the body asks for the run's events instead. */
   streams?: boolean | 'always'
+  /** What the header x-thread-policy does: it says how the request is to come to its thread, or sets the thread's own. */
+  policy?: 'applies' | 'sets'
   /** The headers that its answer may have besides those of all answers. */
-  headers?: readonly ('openai-poll-after-ms' | 'x-tools-not-run')[]
+  headers?: readonly ('openai-poll-after-ms' | 'x-tools-not-run' | typeof policyHeader)[]
   /** The errors that it answers besides those that follow from its path and its schemas. */
   errors?: readonly ErrorKey[]
 }
@@ -55,6 +59,8 @@ export interface Call<Path extends string, Q extends TObject, B extends TSchema>
   reply: FastifyReply
   /** The project that the request belongs to. */
   project: string
+  /** What the request names, if the operation has a use for it. */
+  policy: ThreadPolicy | null
   params: ParamsOf<Path>
   query: Static<Q>
   body: Static<B>
@@ -92,6 +98,7 @@ export function route<const Path extends string, Q extends TObject, B extends TS
         request,
         reply,
         project: projectOf(request),
+        policy: operation.policy ? policyOf(request.headers) : null,
         params: checkedParams(request.params as Record<string, string>, dialect) as ParamsOf<Path>,
         query: (parseQuery ? parseQuery(request.query as Query) : {}) as Static<Q>,
         body: (parseBody ? parseBody(request.body) : undefined) as Static<B>,

@@ -1,11 +1,13 @@
 import type { FastifyReply } from 'fastify'
 import { ApiError, notFound } from '../contract/errors.ts'
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
 import { creationBatch, logStart } from '../domain/event-log.ts'
 import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
 import { mergeMetadata, type MetadataChange } from '../domain/metadata.ts'
 import { newRunState } from '../domain/run.ts'
 import { getAssistant } from '../store/assistants.ts'
+import { enterThread } from '../store/enter-thread.ts'
 import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
 import { updateRunMetadata } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
@@ -14,6 +16,7 @@ import { refuseMissingFiles } from './named-files.ts'
 import { newMessage, newRun, newThread } from './new-records.ts'
 import { checkId } from './route.ts'
 import { RunStream } from './run-stream.ts'
+import { queueFull, tellPolicy } from './thread-policy.ts'
 import { checkResources, threadResources } from './tool-resources.ts'
 import { answeredOutputs } from './tool-outputs.ts'
 
@@ -25,20 +28,24 @@ export interface PendingRun {
   run: RunRecord
   /** The thread if it is made together with the run. */
   newThread: ThreadRecord | null
-  /** Writes the run, which may have an owner by now. Throws ApiError when the thread is gone or held by another run. */
-  commit: (run: RunRecord) => Promise<void>
+  /**
+   * Writes the run, which may have an owner by now, and answers it as it was written: it may have to wait. Throws
+   * ApiError when the thread is gone, or held by another run and the policy is not to wait.
+   */
+  commit: (run: RunRecord) => Promise<RunRecord>
   /** Says with the answer what will not be done. */
   tell: (reply: FastifyReply) => void
 }
 
-/** Makes a run on a thread. Throws ApiError for what cannot be run. */
+/** Makes a run on a thread. `policy` is what the request names. Throws ApiError for what cannot be run. */
 export async function newRunOnThread(
   context: HttpContext,
   project_id: string,
   thread: string,
   body: CreateRun,
+  policy: ThreadPolicy | null,
 ): Promise<PendingRun> {
-  const { store, runTtl } = context
+  const { store, runTtl, threadPolicy } = context
   const assistant = await assistantFor(context, project_id, body.assistant_id)
   const now = store.clock.now()
   const run = newRun({ assistant, thread, now, ttl: runTtl, body })
@@ -48,28 +55,35 @@ export async function newRunOnThread(
   const messages = bodies.map((message) => newMessage(project_id, thread, now, message))
   const commit = async (run: RunRecord) => {
     const key = { id: thread, project_id }
-    const written = await store.write({ kind: 'create_run', thread: key, messages, run })
+    const written = await enterThread(
+      store,
+      { kind: 'create_run', thread: key, messages, run },
+      (own) => policy ?? own ?? threadPolicy,
+    )
     if (written.outcome === 'gone') throw notFound('thread', thread)
     if (written.outcome === 'locked') {
       const text = `Thread ${thread} already has an active run ${written.runId}.`
       throw new ApiError('active_run_blocks_run', text)
     }
+    if (written.outcome === 'full') throw queueFull(thread)
+    return written.run ?? run
   }
   return { run, newThread: null, commit, tell: (reply) => tellNotRun(context, reply, run) }
 }
 
-/** Makes a thread with a run on it. Throws ApiError for what cannot be run. */
+/** Makes a thread, with this policy, and a run on it. Throws ApiError for what cannot be run. */
 export async function newThreadWithRun(
   context: HttpContext,
   project: string,
   body: CreateThreadAndRun,
+  policy: ThreadPolicy | null,
 ): Promise<PendingRun> {
   const { store, runTtl } = context
   const assistant = await assistantFor(context, project, body.assistant_id)
   const now = store.clock.now()
   checkResources(body.thread?.tool_resources, 'thread.tool_resources')
   const tool_resources = threadResources(body.tool_resources, body.thread?.tool_resources)
-  const thread = newThread(project, now, { ...body.thread, tool_resources })
+  const thread = newThread(project, now, { ...body.thread, tool_resources }, policy)
   const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, body })
   const bodies: CreateMessage[] = body.thread?.messages ?? []
   await refuseDemandedTools(store.pool, run, bodies)
@@ -77,8 +91,10 @@ export async function newThreadWithRun(
   const messages = bodies.map((message) => newMessage(project, thread.id, now, message))
   const commit = async (run: RunRecord) => {
     await store.write({ kind: 'create_thread', thread, messages, run })
+    return run
   }
   const tell = (reply: FastifyReply) => {
+    tellPolicy(reply, thread)
     tellNoStore(context, reply, tool_resources)
     tellNotRun(context, reply, run)
   }
@@ -117,8 +133,7 @@ export async function commitRun(
   pending: PendingRun,
 ): Promise<RunRecord> {
   return withOwner(context, async (owner) => {
-    const run = ownedBy(pending.run, owner)
-    await pending.commit(run)
+    const run = await pending.commit(ownedBy(pending.run, owner))
     pending.tell(reply)
     context.store.signals.changed(run)
     return run
@@ -133,8 +148,8 @@ export async function streamRun(
 ): Promise<void> {
   const { newThread, commit, tell } = pending
   return withOwner(context, async (owner) => {
-    const run = ownedBy(pending.run, owner)
-    const { stream } = await streaming(context, run, () => commit(run))
+    const key = ownedBy(pending.run, owner)
+    const { stream, result: run } = await streaming(context, key, () => commit(key))
     tell(reply)
     timed(reply)
     stream.open(reply, run, { after: logStart, version: 0 })

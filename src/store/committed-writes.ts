@@ -15,6 +15,19 @@ select x.n, case x.kind
     when 'create_run' then
       (select id from runs
         where thread_id = x.thread_id and id = x.run_id and project_id = x.project_id limit 1) is not null
+    when 'enqueue' then case
+      when x.run_id is not null then
+        (select id from runs
+          where thread_id = x.thread_id and id = x.run_id and project_id = x.project_id limit 1) is not null
+      else
+        (select place from thread_queue
+          where thread_id = x.thread_id and project_id = x.project_id and messages -> 0 ->> 'id' = x.message_id
+          limit 1) is not null
+        or (select id from messages
+          where thread_id = x.thread_id and id = x.message_id and project_id = x.project_id limit 1) is not null
+      end
+    -- It may be done again.
+    when 'promote' then false
     when 'delete_message' then
       (select id from messages
         where thread_id = x.thread_id and id = x.message_id and project_id = x.project_id limit 1) is null
@@ -59,12 +72,15 @@ function ownIds(write: ThreadWrite): Record<string, string | number | undefined>
       return { message_id: write.messages[0]?.id }
     case 'delete_message':
       return { message_id: write.messageId }
+    case 'enqueue':
+      return { run_id: write.run?.id, message_id: write.messages[0]?.id }
     case 'create_run':
       return { run_id: write.run.id }
     case 'advance':
       return { run_id: write.run.id, stamp: write.stamp, step_id: write.rows.newSteps[0]?.id }
     case 'log':
       return { run_id: write.log.run_id, term: write.log.term, last_no: write.log.last_no }
+    case 'promote':
     case 'create_thread':
     case 'delete_thread':
       return {}

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { NotSent } from './pool.ts'
-import type { ThreadWrite, WriteOutcome } from './thread-write.ts'
+import type { BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
 
 // Concurrent writes share one statement and one fsync: while a flush is under way, what arrives waits and goes
 // out together in the next. One lane: two would make smaller batches for more work in Postgres.
@@ -30,8 +30,11 @@ const limits = {
 export class UnknownOutcome extends Error {}
 
 export interface Lane {
-  /** Writes a batch in one transaction and answers an outcome for each, in order. */
-  commit: (batch: ThreadWrite[]) => Promise<WriteOutcome[]>
+  /**
+   * Writes a batch in one transaction and answers an outcome for each, in order. `promotes`: threads that are left go to
+   * those that wait for them, in the same transaction, which takes several statements.
+   */
+  commit: (batch: ThreadWrite[], promotes: boolean) => Promise<BatchOutcome[]>
   /** Which of these writes are in the store, by their own ids. */
   committed: (batch: ThreadWrite[]) => Promise<boolean[]>
   /** Milliseconds of a clock that never steps back. */
@@ -49,6 +52,8 @@ interface Waiting {
   notBefore: number
   /** It was sent before, in a flush whose outcome was unknown: it may be in the store already. */
   replayed: boolean
+  /** Others wait for the thread that it leaves. */
+  promotes: boolean
   resolve(outcome: WriteOutcome): void
   reject(error: unknown): void
 }
@@ -82,6 +87,7 @@ export class GroupCommit {
         losses: 0,
         notBefore: 0,
         replayed: false,
+        promotes: write.kind === 'promote' || (write.kind === 'advance' && write.withdraws === true),
         resolve,
         reject,
       })
@@ -116,7 +122,8 @@ export class GroupCommit {
       const thread = waiting.write.thread.id
       const alone = waiting.losses > 0
       const fits = alone ? batch.length === 0 : batch.length < maxBatch && !(batch[0]?.losses ?? 0)
-      const due = fits && waiting.notBefore <= now && !threads.has(thread)
+      const alike = waiting.promotes === (batch[0] ?? waiting).promotes
+      const due = fits && alike && waiting.notBefore <= now && !threads.has(thread)
       ;(due ? batch : left).push(waiting)
       threads.add(thread)
     }
@@ -126,8 +133,15 @@ export class GroupCommit {
 
   async #flushBatch(batch: Waiting[]): Promise<void> {
     try {
-      const outcomes = await this.#lane.commit(batch.map((waiting) => waiting.write))
-      const doubtful = batch.filter((waiting, i) => !this.#settle(waiting, outcomes[i] as WriteOutcome))
+      const promotes = batch[0]?.promotes === true
+      const outcomes = await this.#lane.commit(
+        batch.map((waiting) => waiting.write),
+        promotes,
+      )
+      const awaited = batch.filter((_, i) => outcomes[i]?.outcome === 'awaited')
+      for (const waiting of awaited) waiting.promotes = true
+      this.#waiting.unshift(...awaited)
+      const doubtful = batch.filter((waiting, i) => !this.#settle(waiting, outcomes[i] as BatchOutcome))
       if (doubtful.length > 0) await this.#lookUp(doubtful, 'answered')
     } catch (error) {
       if (error instanceof NotSent) return this.#waitForConnection(batch, error)
@@ -139,7 +153,8 @@ export class GroupCommit {
   }
 
   /** Hands an outcome on; false if the write was sent twice and its guard may have met its own first time. */
-  #settle(waiting: Waiting, outcome: WriteOutcome): boolean {
+  #settle(waiting: Waiting, outcome: BatchOutcome): boolean {
+    if (outcome.outcome === 'awaited') return true
     if (waiting.replayed && outcome.outcome !== 'ok') return false
     waiting.resolve(outcome)
     return true

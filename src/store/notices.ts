@@ -160,10 +160,11 @@ export class Notices {
     const place: EventPlace | null = term > 0 ? { term, no } : null
     if (place) signals.logged(id, place)
     if (status !== '') signals.nudge(id)
-    // A client on another node cancelled a run that is executed here.
-    if (status !== 'cancelling' || owner !== node) return
+    // A client on another node cancelled a run that is executed here, or a run is there for whoever has room for it.
+    const concerns = (status === 'cancelling' && owner === node) || (status === 'queued' && owner === null)
+    if (!concerns) return
     getRun(pool, project, thread, id).then(
-      (run) => run?.state.status === 'cancelling' && signals.changed(run),
+      (run) => run?.state.status === status && signals.changed(run),
       // The next beat finds it.
       () => {},
     )

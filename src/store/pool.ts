@@ -97,9 +97,7 @@ export async function queryOnce<R extends pg.QueryResultRow>(
   text: string,
   values: unknown[],
 ): Promise<R[]> {
-  const client = await pool.connect().catch((cause: unknown) => {
-    throw new NotSent('there is no connection to the database', { cause })
-  })
+  const client = await connectOnce(pool)
   try {
     const result = await client.query<R>({ name, text, values })
     client.release()
@@ -110,12 +108,29 @@ export async function queryOnce<R extends pg.QueryResultRow>(
   }
 }
 
+function connectOnce(pool: pg.Pool): Promise<pg.PoolClient> {
+  return pool.connect().catch((cause: unknown) => {
+    throw new NotSent('there is no connection to the database', { cause })
+  })
+}
+
 /** Runs `work` in one transaction on one connection, and rolls back if it throws. */
 export async function inTransaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect()
+  return transact(await pool.connect(), work)
+}
+
+/** As `inTransaction`, for a transaction that must not be repeated lightly: throws NotSent if it never began. */
+export async function inTransactionOnce<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  return transact(await connectOnce(pool), work)
+}
+
+async function transact<T>(client: pg.PoolClient, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   try {
     await client.query('begin')
     const result = await work(client)

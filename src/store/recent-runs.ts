@@ -29,8 +29,7 @@ export class RecentRuns {
   written(write: ThreadWrite, done: WriteOutcome): void {
     if (!this.#alone || done.outcome !== 'ok') return
     if (write.kind === 'delete_thread') return this.#forgetThread(write.thread.id)
-    if (write.kind !== 'advance' && write.kind !== 'create_run' && write.kind !== 'create_thread') return
-    const { run } = write
+    const run = 'run' in write ? write.run : undefined
     if (run) this.#put(done.metadata ? { ...run, metadata: done.metadata } : run)
   }
 

@@ -17,7 +17,7 @@ export type MessageRow = MessageRecord & { seq: number }
 
 export interface RunRow extends Omit<RunRecord, 'state'>, Usage {
   seq: number
-  status: RunState['status']
+  status: RunState['status'] | 'waiting'
   version: number
   owner_node: string | null
   lease_epoch: number
@@ -63,8 +63,10 @@ function stateOf(row: RunRow): RunState {
   }
   const { status } = row
   switch (status) {
+    case 'waiting':
+      return { ...common, status: 'queued', owner: null, waits: true }
     case 'queued':
-      return { ...common, status, owner: row.owner_node }
+      return { ...common, status, owner: row.owner_node, waits: false }
     case 'in_progress':
     case 'cancelling':
       return { ...common, status, owner: held(row, 'owner_node') }

@@ -5,7 +5,7 @@ import { closeItems, runEvent } from '../domain/closing.ts'
 import type { OpenItems, RunRecord, StepRecord } from '../domain/records.ts'
 import type { EventBatch } from '../domain/event-log.ts'
 import { toStep } from '../domain/to-wire.ts'
-import { transition, type RunEvent } from '../domain/run.ts'
+import { isWaiting, transition, type RunEvent } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
 import { openMessages } from './messages.ts'
 import { getRun } from './runs.ts'
@@ -65,13 +65,15 @@ export async function commitTransition(
   }
   const { rows, events: own } = rowsFor(next)
   const batch = batchOf(run, next, [...passed, ...own], tail)
+  const waited = isWaiting(run.state)
   const written = await store.write({
     kind: 'advance',
     thread: { id: run.thread_id, project_id: run.project_id },
     run: next,
     version: run.state.version,
     stamp: newStamp(),
-    release: isTerminal(next.state.status),
+    release: isTerminal(next.state.status) && !waited,
+    withdraws: isTerminal(next.state.status) && waited,
     rows,
     log: batchRow(run.id, batch, tail),
   })
@@ -113,12 +115,12 @@ function withMetadata(metadata: Metadata): (event: StreamEvent) => StreamEvent {
 }
 
 /** Names a change among those of its run. */
-function newStamp(): number {
+export function newStamp(): number {
   return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER)
 }
 
 /** Tells this process of a committed change: streams first, then whoever waits for the run. */
-export function announce(store: Store, run: RunRecord, batch: EventBatch): void {
+export function announce(store: Pick<Store, 'signals'>, run: RunRecord, batch: EventBatch): void {
   store.signals.publish(run.id, batch)
   store.signals.changed(run)
 }

@@ -7,11 +7,12 @@ import { inTransaction, query } from './pool.ts'
 import { runOf, type RunRow } from './rows.ts'
 import { live } from './threads.ts'
 
-const columns = `id, project_id, thread_id, seq, assistant_id, created_at, settings, metadata, status, version,
+/** The columns of RunRow. */
+export const runColumns = `id, project_id, thread_id, seq, assistant_id, created_at, settings, metadata, status, version,
   owner_node, lease_epoch, deadline, started_at, ended_at, calls, error, reason, prompt_tokens, completion_tokens,
   total_tokens, turns, attempts`
 
-const selectText = `select ${columns} from runs where thread_id = $2 and id = $3 and project_id = $1
+const selectText = `select ${runColumns} from runs where thread_id = $2 and id = $3 and project_id = $1
   ${live}`
 
 const lockText = `${selectText} for update`
@@ -20,7 +21,7 @@ const updateText = `update runs set metadata = $4 where thread_id = $2 and id = 
 
 const list = {
   name: 'list_runs',
-  text: `select ${columns} from runs where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
+  text: `select ${runColumns} from runs where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
   ${live}`,
   cursor: 'select seq from runs where project_id = $1 and thread_id = $2 and id = $3',
 }
@@ -32,11 +33,11 @@ where (thread_id, id) in (
   select thread_id, id from runs
   where status = 'queued' and owner_node is null and deadline > floor(threadmill_now())::bigint
   order by created_at limit $2 for update skip locked)
-returning ${columns}`
+returning ${runColumns}`
 
 // What an owner has not committed yet only it can: a run of a living one is left to it until long after the deadline.
 const dueText = `
-select ${columns} from runs
+select ${runColumns} from runs
 where status in ('queued', 'in_progress', 'requires_action', 'cancelling') and deadline <= floor(threadmill_now())::bigint
   and (owner_node = $1 or deadline <= floor(threadmill_now())::bigint - $3
     or not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2))
@@ -44,12 +45,12 @@ order by deadline limit $4`
 
 // Runs of nodes that stopped beating: a missing row means that the node left or was forgotten, not that it lives.
 const orphanedText = `
-select ${columns}, (select true from nodes where nodes.id = owner_node limit 1) is null as owner_left from runs
+select ${runColumns}, (select true from nodes where nodes.id = owner_node limit 1) is null as owner_left from runs
 where owner_node is not null and owner_node <> $1
   and not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2)
 limit $3`
 
-const ownedText = `select ${columns} from runs where owner_node = $1`
+const ownedText = `select ${runColumns} from runs where owner_node = $1`
 
 export async function getRun(
   pool: pg.Pool,

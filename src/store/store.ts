@@ -12,9 +12,10 @@ import { beat, forgetNodes } from './nodes.ts'
 import { Notices } from './notices.ts'
 import { Room } from './places.ts'
 import { createPool, type Connection } from './pool.ts'
+import { Promotions, type Followed } from './promotion.ts'
 import { RecentRuns } from './recent-runs.ts'
 import type { RunRecord } from '../domain/records.ts'
-import type { RunKey } from './run-writes.ts'
+import { announce, type RunKey } from './run-writes.ts'
 import { getRun } from './runs.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
@@ -75,10 +76,8 @@ export async function openStore(options: {
   const pool = createPool(connection, { max: 10, name: 'reads', log, bounds: bounds.reads })
   const flushPool = createPool(connection, { max: 1, name: 'writes', log, bounds: bounds.writes })
   const beatPool = createPool(connection, { max: 1, name: 'heartbeat', log, bounds: bounds.beats })
-  const commits = new GroupCommit({
-    commit: (batch) => commitThreadWrites(flushPool, batch),
-    committed: (batch) => committedWrites(flushPool, batch),
-  })
+  const room = new Room()
+  const recent = new RecentRuns(options.alone ?? false)
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const lease = new NodeLease(monotonic, options.silence)
   const firstBeat = monotonic()
@@ -87,21 +86,41 @@ export async function openStore(options: {
   const signals = new Signals()
   const notices = new Notices({ connection, pool, signals, node, log })
   notices.start()
-  const recent = new RecentRuns(options.alone ?? false)
+  const tell = ({ write, run, batch }: Followed) => {
+    recent.written(write, { outcome: 'ok' })
+    notices.tell(write)
+    announce({ signals }, run, batch)
+  }
+  const promotions = new Promotions({ pool: flushPool, room, node, now: () => clock.now(), tell })
+  const commits = new GroupCommit({
+    commit: (batch, promotes) => (promotes ? promotions.commit(batch) : commitThreadWrites(flushPool, batch)),
+    committed: async (batch) => {
+      const done = await committedWrites(flushPool, batch)
+      await promotions.lookUp(batch)
+      return done
+    },
+  })
   return {
     pool,
     clock,
     signals,
     node,
     lease,
-    room: new Room(),
+    room,
     recent,
     readRun: async (key) => recent.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
     async write(write) {
-      const done = await commits.submit(write).catch((error: unknown) => {
-        recent.doubted(write)
-        throw error
-      })
+      const submit = (one: ThreadWrite) =>
+        commits.submit(one).catch((error: unknown) => {
+          recent.doubted(one)
+          throw error
+        })
+      let done = await submit(write)
+      // Nobody holds the thread, and something waits for it: that comes first.
+      while (done.outcome === 'locked' && done.runId === '') {
+        await submit({ kind: 'promote', thread: write.thread })
+        done = await submit(write)
+      }
       if (done.outcome !== 'ok') return done
       recent.written(write, done)
       notices.tell(write)

@@ -1,17 +1,19 @@
+import { mostWaiting } from '../contract/thread-policy.ts'
 import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
 import { creationBatch } from '../domain/event-log.ts'
+import { isWaiting } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
 import type { ThreadWrite } from './thread-write.ts'
 
 // Writes as the rows that their statement takes (thread-write-sql.ts).
 
-/** The parameters of the statement, in its order. */
-export function writeParameters(batch: ThreadWrite[]): string[] {
+/** The parameters of the statement, in its order; `leave`: threads may be left although others wait for them. */
+export function writeParameters(batch: ThreadWrite[], leave: boolean): string[] {
   const removed = batch.flatMap((write, n) =>
     'rows' in write ? write.rows.removedMessages.map((id) => ({ n, thread_id: write.thread.id, id })) : [],
   )
   return [
-    JSON.stringify(batch.map(opRow)),
+    JSON.stringify(batch.map((write, n) => ({ ...opRow(write, n), leave }))),
     JSON.stringify(batch.flatMap(messageRows)),
     JSON.stringify(batch.flatMap(stepRows)),
     JSON.stringify(removed),
@@ -29,13 +31,16 @@ function opRow(write: ThreadWrite, n: number) {
   const count = inserted(write).length
   const createsRun =
     write.kind === 'create_run' || (write.kind === 'create_thread' && write.run !== undefined)
+  const waits = write.kind === 'enqueue'
   return {
     n,
     kind: write.kind,
     project_id: write.thread.project_id,
     thread_id: write.thread.id,
-    seqs: createsRun ? count + 1 : count,
-    run_ord: count + 1,
+    // What waits takes one number, for its place in the queue.
+    seqs: waits ? 1 : createsRun ? count + 1 : count,
+    run_ord: waits ? 1 : count + 1,
+    ...(waits ? { front: write.front, most: mostWaiting } : {}),
     release: write.kind === 'delete_thread' || (write.kind === 'advance' && write.release),
     thread: write.kind === 'create_thread' ? write.thread : null,
     message_id: write.kind === 'delete_message' ? write.messageId : null,
@@ -56,7 +61,7 @@ function runColumns({ id, state, ...run }: RunRecord) {
     created_at: run.created_at,
     settings: run.settings,
     metadata: run.metadata,
-    status: state.status,
+    status: isWaiting(state) ? 'waiting' : state.status,
     version: state.version,
     owner_node: 'owner' in state ? state.owner : null,
     lease_epoch: state.epoch,
@@ -93,7 +98,7 @@ function stepRows(write: ThreadWrite, n: number) {
 /** A new run's log begins with the commit that creates it. */
 function logOf(write: ThreadWrite): LogRow | null {
   if ('log' in write) return write.log ?? null
-  if (write.kind !== 'create_run' && write.kind !== 'create_thread') return null
+  if (write.kind !== 'create_run' && write.kind !== 'create_thread' && write.kind !== 'enqueue') return null
   const thread = write.kind === 'create_thread' ? write.thread : null
   return write.run ? logRow(write.run.id, creationBatch(write.run, thread)) : null
 }

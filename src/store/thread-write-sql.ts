@@ -12,19 +12,21 @@ with op as materialized (
     thread jsonb, run_id text, stamp bigint, from_version int, run_ord int, assistant_id text, created_at bigint,
     settings jsonb, metadata jsonb, status text, version int, owner_node text, lease_epoch int, deadline bigint,
     started_at bigint, ended_at bigint, calls jsonb, error jsonb, reason text,
-    prompt_tokens bigint, completion_tokens bigint, total_tokens bigint, turns int, attempts int)
+    prompt_tokens bigint, completion_tokens bigint, total_tokens bigint, turns int, attempts int,
+    leave boolean, front boolean, most int)
 ), held as materialized (
-  select op.*, t.active_run_id, t.next_seq
+  select op.*, t.active_run_id, t.next_seq, t.waiting, t.policy
   from (select * from op where kind <> 'create_thread' order by thread_id) op
   cross join lateral (
-    select active_run_id, next_seq from threads
+    select active_run_id, next_seq, waiting, policy from threads
     where id = op.thread_id and project_id = op.project_id and deleted_at is null
     limit 1 for update
   ) t
 ), new_thread as (
-  insert into threads (id, project_id, created_at, tool_resources, metadata, next_seq, active_run_id)
+  insert into threads (id, project_id, created_at, tool_resources, metadata, next_seq, active_run_id,
+    policy)
   select thread_id, project_id, (thread->>'created_at')::bigint, nullif(thread->'tool_resources', 'null'),
-    thread->'metadata', seqs, run_id
+    thread->'metadata', seqs, run_id, thread->>'policy'
   from op where kind = 'create_thread' order by thread_id
   returning id
 ), advanced as (
@@ -35,7 +37,7 @@ with op as materialized (
     turns = h.turns, attempts = h.attempts, stamp = h.stamp
   from held h
   where h.kind in ('advance', 'delete_thread') and r.thread_id = h.thread_id and r.id = h.run_id
-    and r.version = h.from_version
+    and r.version = h.from_version and (h.leave or h.waiting = 0 or not h.release)
   returning r.id, case when r.metadata <> h.metadata then r.metadata end as metadata
 ), leased as materialized (
   select h.n from held h
@@ -46,27 +48,31 @@ with op as materialized (
   ) r
   where h.kind = 'log'
 ), go as materialized (
-  select n, 0::bigint as base from op join new_thread on new_thread.id = op.thread_id
+  select n, 0::bigint as base, false as waits from op join new_thread on new_thread.id = op.thread_id
   union all
-  select n, next_seq from held
+  select n, next_seq, kind = 'enqueue' from held
   where case
     when kind = 'log' then n in (select n from leased)
     when kind = 'advance' or (kind = 'delete_thread' and coalesce(active_run_id, run_id) is not null)
       then run_id in (select id from advanced)
-    else active_run_id is null
+    when kind = 'enqueue' then (active_run_id is not null or waiting > 0) and waiting < most
+    else active_run_id is null and (leave or waiting = 0)
   end
 ), touched as (
   update threads t set next_seq = t.next_seq + h.seqs,
     active_run_id = case when h.kind = 'create_run' then h.run_id when h.release then null else t.active_run_id end,
-    deleted_at = case when h.kind = 'delete_thread' then h.now end
+    deleted_at = case when h.kind = 'delete_thread' then h.now end,
+    waiting = case when h.kind = 'delete_thread' then 0 when go.waits then t.waiting + 1 else t.waiting end
   from held h join go using (n)
   where t.id = h.thread_id and (h.seqs > 0 or h.release or h.kind in ('create_run', 'delete_thread'))
 ), new_run as (
   insert into runs (thread_id, id, project_id, seq, assistant_id, created_at, settings, metadata, status,
     version, owner_node, lease_epoch, deadline, prompt_tokens, completion_tokens, total_tokens, turns, attempts)
-  select thread_id, run_id, project_id, base + run_ord, assistant_id, created_at, settings, metadata, status,
+  -- A run that waits is shown as the newest (2^52), until it gets its place.
+  select thread_id, run_id, project_id, base + run_ord + case when waits then 4503599627370496 else 0 end,
+    assistant_id, created_at, settings, metadata, status,
     version, owner_node, lease_epoch, deadline, 0, 0, 0, 0, 0
-  from op join go using (n) where kind in ('create_thread', 'create_run') and run_id is not null
+  from op join go using (n) where kind in ('create_thread', 'create_run', 'enqueue') and run_id is not null
 ), message as materialized (
   select * from jsonb_to_recordset($2::jsonb) as x(
     n int, thread_id text, id text, project_id text, ord int, role text, status text, content jsonb,
@@ -77,7 +83,12 @@ with op as materialized (
     attachments, metadata, created_at, ended_at, incomplete_reason)
   select thread_id, id, project_id, base + ord, role, status, content, assistant_id, run_id,
     attachments, metadata, created_at, ended_at, incomplete_reason
-  from message join go using (n) where ord is not null
+  from message join go using (n) where ord is not null and not waits
+), entry as (
+  insert into thread_queue (thread_id, place, project_id, front, run_id, messages)
+  select thread_id, base + 1, project_id, front, run_id,
+    (select coalesce(jsonb_agg(to_jsonb(m) - 'n' - 'ord' order by m.ord), '[]') from message m where m.n = op.n)
+  from op join go using (n) where waits
 ), changed_message as (
   update messages m set status = x.status, content = x.content, ended_at = x.ended_at,
     incomplete_reason = x.incomplete_reason
@@ -119,9 +130,11 @@ with op as materialized (
   join go using (n)
   on conflict do nothing
 )
-select op.n, held.active_run_id as run_id,
+select op.n, held.active_run_id as run_id, held.policy,
   case when go.n is null and held.n is null then 'gone'
+    when go.n is null and op.release and held.waiting > 0 and not op.leave then 'awaited'
     when go.n is null and op.kind in ('advance', 'delete_thread', 'log') then 'stale'
+    when go.n is null and op.kind = 'enqueue' then case when held.waiting < op.most then 'free' else 'full' end
     when go.n is null then 'locked'
     when op.kind = 'delete_message' and op.message_id not in (select id from gone_message) then 'missing'
     else 'ok' end as outcome,

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Metadata } from '../contract/schema.ts'
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../domain/records.ts'
 import type { Lease } from '../domain/run.ts'
 import type { LogRow } from './event-log.ts'
@@ -17,6 +18,17 @@ export type ThreadWrite =
   | { kind: 'append'; thread: ThreadKey; messages: MessageRecord[] }
   | { kind: 'create_run'; thread: ThreadKey; messages: MessageRecord[]; run: RunRecord }
   | { kind: 'delete_message'; thread: ThreadKey; messageId: string }
+  /** Needs a thread that a run holds, and room among what waits for it. A run in it must be a waiting one. */
+  | {
+      kind: 'enqueue'
+      thread: ThreadKey
+      messages: MessageRecord[]
+      run?: RunRecord
+      /** It goes before all that were not to replace a run. */
+      front: boolean
+    }
+  /** Gives a thread that nobody holds to what waits for it. */
+  | { kind: 'promote'; thread: ThreadKey }
   /** Needs the run to be at `version` still. */
   | {
       kind: 'advance'
@@ -26,6 +38,8 @@ export type ThreadWrite =
       /** Names this very change, so that it can be told from another that was made from the same version. */
       stamp: number
       release: boolean
+      /** The run ends while it waits for the thread. */
+      withdraws?: boolean
       rows: WrittenRows
       log?: LogRow | null
     }
@@ -66,15 +80,27 @@ export const noRows: WrittenRows = {
 
 export type WriteOutcome =
   /** With the run's metadata if these are no longer those that were written with its change: clients may change them. */
-  | { outcome: 'ok'; metadata?: Metadata }
+  | {
+      outcome: 'ok'
+      metadata?: Metadata
+      /** Of what waits now: the run for which it does. */
+      holder?: string
+    }
   /** No such thread in this project (any more). */
   | { outcome: 'gone' }
   /** The thread is there, the message to delete is not. */
   | { outcome: 'missing' }
-  /** The thread has this active run. */
-  | { outcome: 'locked'; runId: string }
+  /** The thread has this active run, and perhaps a policy of its own. */
+  | { outcome: 'locked'; runId: string; policy: ThreadPolicy | null }
+  /** Nothing is to be waited for: the thread is free. */
+  | { outcome: 'free' }
+  /** As much as may waits for the thread. */
+  | { outcome: 'full' }
   /** The run is no longer at the version that the write was computed from. */
   | { outcome: 'stale' }
+
+/** What a batch may answer besides: the write leaves a thread for which others wait, and was not done for that. */
+export type BatchOutcome = WriteOutcome | { outcome: 'awaited' }
 
 /**
  * Commits a batch of writes to different threads in one transaction. Answers one outcome per write, in order;
@@ -82,22 +108,33 @@ export type WriteOutcome =
  * the batch was written, unless the connection broke in between: then the outcome is unknown, and
  * `committedWrites` tells it.
  */
-export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): Promise<WriteOutcome[]> {
-  const rows = await queryOnce<OutcomeRow>(
-    pool,
-    'commit_thread_writes',
-    threadWritesText,
-    writeParameters(batch),
-  )
-  return rows.map(({ outcome, run_id, metadata }) => {
-    if (outcome === 'locked') return { outcome, runId: run_id ?? '' }
-    return outcome === 'ok' && metadata !== null ? { outcome, metadata } : { outcome }
-  })
+export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): Promise<BatchOutcome[]> {
+  const rows = await queryOnce<OutcomeRow>(pool, name, threadWritesText, writeParameters(batch, false))
+  return outcomesOf(batch, rows)
 }
+
+/** The same within a transaction, which will also give threads that are left to those that wait for them. */
+export async function writeThreads(client: pg.ClientBase, batch: ThreadWrite[]): Promise<BatchOutcome[]> {
+  const values = writeParameters(batch, true)
+  const { rows } = await client.query<OutcomeRow>({ name, text: threadWritesText, values })
+  return outcomesOf(batch, rows)
+}
+
+const name = 'commit_thread_writes'
 
 interface OutcomeRow {
   n: number
-  outcome: WriteOutcome['outcome']
+  outcome: BatchOutcome['outcome']
   run_id: string | null
+  policy: ThreadPolicy | null
   metadata: Metadata | null
+}
+
+function outcomesOf(batch: ThreadWrite[], rows: OutcomeRow[]): BatchOutcome[] {
+  return rows.map(({ n, outcome, run_id, policy, metadata }) => {
+    if (outcome === 'locked') return { outcome, runId: run_id ?? '', policy }
+    if (outcome !== 'ok') return { outcome }
+    const waits = batch[n]?.kind === 'enqueue' && run_id !== null
+    return { outcome, ...(metadata === null ? {} : { metadata }), ...(waits ? { holder: run_id } : {}) }
+  })
 }

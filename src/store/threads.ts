@@ -4,19 +4,20 @@ import type { ThreadRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { withoutSeq } from './rows.ts'
+import type { ThreadKey } from './thread-write.ts'
 
 const selectText = `
-select id, project_id, created_at, tool_resources, metadata
+select id, project_id, created_at, tool_resources, metadata, policy
 from threads where id = $1 and project_id = $2 and deleted_at is null`
 
 const lockText = `${selectText} for update`
 
 const updateText = `
-update threads set metadata = $3, tool_resources = $4 where id = $1 and project_id = $2`
+update threads set metadata = $3, tool_resources = $4, policy = $5 where id = $1 and project_id = $2`
 
 const list = {
   name: 'list_threads',
-  text: `select id, project_id, seq, created_at, tool_resources, metadata
+  text: `select id, project_id, seq, created_at, tool_resources, metadata, policy
 from threads where project_id = $1 and seq > $2 and seq < $3 and deleted_at is null`,
   cursor: 'select seq from threads where project_id = $1 and id = $2 and deleted_at is null',
 }
@@ -63,7 +64,8 @@ export async function updateThread(
     const next = rows[0] ? change(rows[0]) : null
     if (next) {
       const resources = next.tool_resources && JSON.stringify(next.tool_resources)
-      await client.query(updateText, [id, project, JSON.stringify(next.metadata), resources])
+      const values = [id, project, JSON.stringify(next.metadata), resources, next.policy]
+      await client.query(updateText, values)
     }
     return next
   })
@@ -88,6 +90,8 @@ with gone as materialized (
 ), e as (
   delete from run_events where (thread_id, run_id, term, last_no) in (
     select x.thread_id, x.run_id, x.term, x.last_no from gone join run_events x on x.thread_id = gone.id limit $2)
+), q as (
+  delete from thread_queue where thread_id in (select id from gone)
 ), r as (
   delete from runs where (thread_id, id) in (
     select x.thread_id, x.id from gone join runs x on x.thread_id = gone.id limit $2)
@@ -97,6 +101,16 @@ delete from threads where id in (select id from gone)
   and not exists (select from run_steps where thread_id = threads.id)
   and not exists (select from run_events where thread_id = threads.id)
   and not exists (select from runs where thread_id = threads.id)`
+
+// Nothing leaves such a thread behind but a server of an older version, which knows of nothing that waits.
+const strandedText = `
+select id, project_id from threads
+where waiting > 0 and active_run_id is null and deleted_at is null limit $1`
+
+/** Threads that no run holds although something waits for them. */
+export async function strandedThreads(pool: pg.Pool, limit: number): Promise<ThreadKey[]> {
+  return query<ThreadKey>(pool, 'stranded_threads', strandedText, [limit])
+}
 
 /** Removes a piece of what deleted threads left: at most `rows` of each kind, from at most `threads` threads. */
 export async function purgeThreads(pool: pg.Pool, threads: number, rows: number): Promise<void> {

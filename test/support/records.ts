@@ -14,7 +14,14 @@ export const usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 }
 export const now = 1_800_000_000
 
 export function newThread(): ThreadRecord {
-  return { id: newId('thread'), project_id, created_at: now, tool_resources: null, metadata: {} }
+  return {
+    id: newId('thread'),
+    project_id,
+    created_at: now,
+    tool_resources: null,
+    metadata: {},
+    policy: null,
+  }
 }
 
 export function newMessage(thread: string, value = 'x', more: Partial<MessageRecord> = {}): MessageRecord {

@@ -4,6 +4,7 @@ import {
   leaseOf,
   newRunState,
   transition,
+  waitingRunState,
   type Lease,
   type RunEvent,
   type RunEventType,
@@ -45,7 +46,10 @@ const moment: fc.Arbitrary<Moment> = fc.record({
   what: fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom(...eventTypes) },
     // Else few runs would come as far as to ask for tools twice.
-    { weight: 4, arbitrary: fc.constantFrom('start', 'ask_tools', 'submit_outputs', 'claim' as const) },
+    {
+      weight: 4,
+      arbitrary: fc.constantFrom('start', 'ask_tools', 'submit_outputs', 'promote', 'claim' as const),
+    },
   ),
   sender: fc.oneof(
     { weight: 6, arbitrary: fc.constant('present' as const) },
@@ -72,24 +76,39 @@ function toolCall(id: string): RunToolCall {
 /** Seconds that a run may take, as the server's default. */
 export const lifetime = 600
 
-export const life: fc.Arbitrary<{ owner: string | null; moments: Moment[] }> = fc.record({
+export const life: fc.Arbitrary<{ owner: string | null; waits: boolean; moments: Moment[] }> = fc.record({
   owner: fc.option(node),
+  /** It comes while another run holds its thread. */
+  waits: fc.boolean(),
   moments: fc.array(moment, { maxLength: 25, size: 'max' }),
 })
 
 /** Lives it: every event that came, and what the run answered. States and events are frozen. */
-export function live({ owner, moments }: { owner: string | null; moments: Moment[] }): Move[] {
+export function live({
+  owner,
+  waits,
+  moments,
+}: {
+  owner: string | null
+  waits: boolean
+  moments: Moment[]
+}): Move[] {
   let now = 1000
-  let state = deepFreeze(newRunState(owner, now + lifetime))
+  let state: RunState = deepFreeze(
+    waits ? waitingRunState(now + lifetime) : newRunState(owner, now + lifetime),
+  )
   const leases: Lease[] = []
   const moves: Move[] = []
   for (const drawn of moments) {
     now += drawn.seconds
     const present = leaseOf(state)
     if (present && !leases.some(({ epoch }) => epoch === present.epoch)) leases.push(present)
-    const event = drawn.what === 'claim' ? drawn.what : deepFreeze(eventOf(drawn, state, leases, now))
+    const event: Move['event'] =
+      drawn.what === 'claim' ? drawn.what : deepFreeze(eventOf(drawn, state, leases, now))
     for (let times = drawn.twice ? 2 : 1; times > 0; times--) {
-      const answer = deepFreeze(event === 'claim' ? claimed(state, drawn.node) : transition(state, event))
+      const answer: Move['answer'] = deepFreeze(
+        event === 'claim' ? claimed(state, drawn.node) : transition(state, event),
+      )
       const lease = leaseOf(state)
       const underLease =
         typeof event === 'object' &&
@@ -105,7 +124,7 @@ export function live({ owner, moments }: { owner: string | null; moments: Moment
 
 /** What the store's claim does to a run: only one that is queued and that nobody owns is taken. */
 function claimed(state: RunState, owner: string | null): RunState | 'drop' {
-  if (state.status !== 'queued' || state.owner !== null || owner === null) return 'drop'
+  if (state.status !== 'queued' || state.waits || state.owner !== null || owner === null) return 'drop'
   return { ...state, owner, epoch: state.epoch + 1, version: state.version + 1 }
 }
 
@@ -145,7 +164,8 @@ function eventOf(drawn: Moment, state: RunState, leases: Lease[], now: number): 
     case 'lose_lease':
       return { type: 'lose_lease', maxAttempts, ...by }
     case 'submit_outputs':
-      return { type: 'submit_outputs', owner: drawn.node, deadline: now + lifetime, now }
+    case 'promote':
+      return { type: drawn.what, owner: drawn.node, deadline: now + lifetime, now }
     case 'expire':
       return { type: 'expire', usage, now }
     case 'cancel':

@@ -18,9 +18,15 @@ export const cases = {
   owner: ['owned', 'unowned'],
   attempts: ['attempts left', 'attempts used up'],
   deadline: ['before the deadline', 'from the deadline on'],
+  thread: ['holding its thread', 'waiting'],
 } as const
 type CasesOf<D extends keyof typeof cases> = Record<(typeof cases)[D][number], Answer>
-export type Expected = Answer | CasesOf<'owner'> | CasesOf<'attempts'> | CasesOf<'deadline'>
+export type Expected =
+  | Answer
+  | CasesOf<'owner'>
+  | CasesOf<'attempts'>
+  | CasesOf<'deadline'>
+  | CasesOf<'thread'>
 
 const expires = { 'before the deadline': 'drop', 'from the deadline on': 'expired' } as const
 
@@ -40,6 +46,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: { 'attempts left': 'queued', 'attempts used up': 'failed' },
     expire: expires,
     abandon: 'cancelled',
+    promote: { waiting: 'queued', 'holding its thread': 'drop' },
   },
   in_progress: {
     start: 'drop',
@@ -55,6 +62,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: { 'attempts left': 'queued', 'attempts used up': 'failed' },
     expire: expires,
     abandon: 'cancelled',
+    promote: 'drop',
   },
   requires_action: {
     start: 'drop',
@@ -70,6 +78,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'drop',
     expire: expires,
     abandon: 'cancelled',
+    promote: 'drop',
   },
   cancelling: {
     start: 'drop',
@@ -85,6 +94,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'cancelled',
     expire: { 'before the deadline': 'drop', 'from the deadline on': 'cancelled' },
     abandon: 'cancelled',
+    promote: 'drop',
   },
   completed: {
     start: 'drop',
@@ -100,6 +110,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'drop',
     expire: 'drop',
     abandon: 'drop',
+    promote: 'drop',
   },
   failed: {
     start: 'drop',
@@ -115,6 +126,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'drop',
     expire: 'drop',
     abandon: 'drop',
+    promote: 'drop',
   },
   incomplete: {
     start: 'drop',
@@ -130,6 +142,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'drop',
     expire: 'drop',
     abandon: 'drop',
+    promote: 'drop',
   },
   cancelled: {
     start: 'drop',
@@ -145,6 +158,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'drop',
     expire: 'drop',
     abandon: 'drop',
+    promote: 'drop',
   },
   expired: {
     start: 'drop',
@@ -160,6 +174,7 @@ export const expectedTable: Record<RunStatus, Record<RunEventType, Expected>> = 
     lose_lease: 'drop',
     expire: 'drop',
     abandon: 'drop',
+    promote: 'drop',
   },
 }
 
@@ -180,7 +195,7 @@ export const middle = {
 }
 
 const states: { [S in RunStatus]: StateOf<S> } = {
-  queued: { ...middle, status: 'queued', owner: 'node-a' },
+  queued: { ...middle, status: 'queued', owner: 'node-a', waits: false },
   in_progress: { ...middle, status: 'in_progress', owner: 'node-a' },
   requires_action: { ...middle, status: 'requires_action', calls: [call] },
   cancelling: { ...middle, status: 'cancelling', owner: 'node-a' },
@@ -209,6 +224,7 @@ const events: { [E in RunEventType]: EventOf<E> } = {
   lose_lease: { type: 'lose_lease', maxAttempts: 3, ...by },
   expire: { type: 'expire', usage: turnUsage, now: 500 },
   abandon: { type: 'abandon', now: 500 },
+  promote: { type: 'promote', owner: 'node-b', deadline: 1100, now: 500 },
 }
 
 /** One way in which a cell can be met. */
@@ -222,26 +238,30 @@ export interface Scenario {
 /** All ways to meet a cell, with the worker's events under the present lease. */
 export function scenariosOf(status: RunStatus, type: RunEventType): Scenario[] {
   const both = [0, 1] as const
-  const found: Scenario[] = []
-  for (const owner of both) {
-    for (const attempts of both) {
-      for (const deadline of both) {
-        const state: RunState = { ...states[status] }
-        const event: RunEvent = {
-          ...events[type],
-          now: deadline === 0 ? middle.deadline - 1 : middle.deadline,
-        }
-        if (owner === 1) {
-          // Only a queued run can be without an owner, and then it has no worker.
-          if (state.status !== 'queued' || 'lease' in event) continue
-          state.owner = null
-        }
-        if (event.type === 'lose_lease') event.maxAttempts = middle.attempts + (attempts === 0 ? 2 : 1)
-        found.push({ state, event, is: { owner, attempts, deadline } })
-      }
-    }
+  const is = both.flatMap((owner) =>
+    both.flatMap((attempts) =>
+      both.flatMap((deadline) => both.map((thread) => ({ owner, attempts, deadline, thread }))),
+    ),
+  )
+  return is.flatMap((each) => scenarioOf(status, type, each) ?? [])
+}
+
+function scenarioOf(status: RunStatus, type: RunEventType, is: Scenario['is']): Scenario | null {
+  const state: RunState = { ...states[status] }
+  const event: RunEvent = { ...events[type], now: middle.deadline - (is.deadline === 0 ? 1 : 0) }
+  if (is.owner === 1) {
+    // Only a queued run can be without an owner, and then it has no worker.
+    if (state.status !== 'queued' || 'lease' in event) return null
+    state.owner = null
   }
-  return found
+  if (is.thread === 1) {
+    // A run that waits has no owner, and no deadline that could pass.
+    if (state.status !== 'queued' || is.owner === 0 || is.deadline === 1) return null
+    state.waits = true
+    event.now = middle.deadline + 1
+  }
+  if (event.type === 'lose_lease') event.maxAttempts = middle.attempts + (is.attempts === 0 ? 2 : 1)
+  return { state, event, is }
 }
 
 /** What the code answers in a cell, in the form of the expected table. */
@@ -273,7 +293,7 @@ export function targetsOf(expected: Expected): RunStatus[] {
 
 /** The fields that a run of a status has besides those that every run has. */
 export const ownFields: Record<RunStatus, string[]> = {
-  queued: ['owner'],
+  queued: ['owner', 'waits'],
   in_progress: ['owner'],
   requires_action: ['calls'],
   cancelling: ['owner'],

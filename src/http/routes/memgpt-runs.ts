@@ -9,6 +9,7 @@ import {
   MemgptPage,
   MemgptSubmit,
 } from '../../contract/memgpt-requests.ts'
+import type { ThreadPolicy } from '../../contract/thread-policy.ts'
 import type { RunRecord } from '../../domain/records.ts'
 import { toMemgptRun, toMemgptStep } from '../../domain/to-memgpt.ts'
 import { getRun, listRuns } from '../../store/runs.ts'
@@ -61,15 +62,16 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptCreateRun,
       answer: OpenAIRun,
+      policy: 'applies',
       headers: ['x-tools-not-run'],
       errors: ['active_run_blocks_run', 'unknown_parameter', 'tool_not_available'],
     },
-    async ({ reply, project, params: { thread_id }, body }) => {
+    async ({ reply, project, policy, params: { thread_id }, body }) => {
       refuseV2Keys('run', body, MemgptCreateRun)
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
       const additional_instructions = body.additional_instructions ?? null
       const fields = { ...runFields(body), additional_instructions }
-      const pending = await newRunOnThread(context, project, thread_id, fields)
+      const pending = await newRunOnThread(context, project, thread_id, fields, policy)
       return toMemgptRun(await commitRun(context, reply, pending), [])
     },
   )
@@ -85,14 +87,21 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptCreateThreadRun,
       answer: OpenAIRun,
-      headers: ['x-tools-not-run'],
-      errors: ['not_found', 'active_run_blocks_run', 'unknown_parameter', 'tool_not_available'],
+      policy: 'sets',
+      headers: ['x-tools-not-run', 'x-thread-policy'],
+      errors: [
+        'not_found',
+        'active_run_blocks_run',
+        'thread_queue_full',
+        'unknown_parameter',
+        'tool_not_available',
+      ],
     },
-    async ({ reply, project, body }) => {
+    async ({ reply, project, policy, body }) => {
       refuseV2Keys('run', body, MemgptCreateThreadRun)
       refuseV2Keys('thread', body.thread, MemgptCreateThreadRun.properties.thread, 'thread.')
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
-      const pending = await onThreadOrNew(context, project, body)
+      const pending = await onThreadOrNew(context, project, body, policy)
       return toMemgptRun(await commitRun(context, reply, pending), [])
     },
   )
@@ -102,15 +111,16 @@ async function onThreadOrNew(
   context: HttpContext,
   project: string,
   body: MemgptCreateThreadRun,
+  policy: ThreadPolicy | null,
 ): Promise<PendingRun> {
   const { id, messages, metadata } = body.thread
   const known = id ? await getThread(context.store.pool, project, id) : null
   if (known) {
     const additional_messages = messages ?? []
-    return newRunOnThread(context, project, known.id, { ...runFields(body), additional_messages })
+    return newRunOnThread(context, project, known.id, { ...runFields(body), additional_messages }, policy)
   }
   const thread = { messages: messages ?? [], metadata: metadata ?? {} }
-  return newThreadWithRun(context, project, { ...runFields(body), thread })
+  return newThreadWithRun(context, project, { ...runFields(body), thread }, policy)
 }
 
 function readRoutes(app: FastifyInstance, context: HttpContext): void {

@@ -21,6 +21,7 @@ import { pageOf, refuseV2Keys } from '../memgpt-input.ts'
 import { addMessage } from '../message-actions.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
+import { tellPolicy } from '../thread-policy.ts'
 
 // Threads and messages in the memgpt dialect (memgpt-dialect.md §5).
 
@@ -51,17 +52,20 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       dialect,
       body: MemgptCreateThread,
       answer: OpenAIThread,
+      policy: 'sets',
+      headers: ['x-thread-policy'],
       errors: ['unknown_parameter'],
     },
-    async ({ project, body }) => {
+    async ({ reply, project, policy, body }) => {
       refuseV2Keys('thread', body, MemgptCreateThread)
       const { messages: texts, metadata } = body
       const now = store.clock.now()
-      const thread = newThread(project, now, { metadata: metadata ?? null })
+      const thread = newThread(project, now, { metadata: metadata ?? null }, policy)
       const messages = (texts ?? []).map((content) =>
         newMessage(project, thread.id, now, { role: 'user', content }),
       )
       await store.write({ kind: 'create_thread', thread, messages })
+      tellPolicy(reply, thread)
       return toMemgptThread(thread)
     },
   )
@@ -77,10 +81,12 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       summary: 'Retrieves a thread.',
       dialect,
       answer: OpenAIThread,
+      headers: ['x-thread-policy'],
     },
-    async ({ project, params: { thread_id } }) => {
+    async ({ reply, project, params: { thread_id } }) => {
       const thread = await getThread(store.pool, project, thread_id)
       if (!thread) throw notFound('thread', thread_id)
+      tellPolicy(reply, thread)
       return toMemgptThread(thread)
     },
   )
@@ -98,15 +104,19 @@ function changeThreadRoutes(app: FastifyInstance, { store }: HttpContext): void 
       dialect,
       body: MemgptModify,
       answer: OpenAIThread,
+      policy: 'sets',
+      headers: ['x-thread-policy'],
       errors: ['unknown_parameter'],
     },
-    async ({ project, params: { thread_id }, body }) => {
+    async ({ reply, project, policy, params: { thread_id }, body }) => {
       refuseV2Keys('thread', body, MemgptModify)
       const thread = await updateThread(store.pool, project, thread_id, (old) => ({
         ...old,
         metadata: mergeMetadata(old.metadata, body.metadata),
+        policy: policy ?? old.policy,
       }))
       if (!thread) throw notFound('thread', thread_id)
+      tellPolicy(reply, thread)
       return toMemgptThread(thread)
     },
   )
@@ -143,14 +153,15 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
       dialect,
       body: MemgptCreateMessage,
       answer: OpenAIMessage,
+      policy: 'applies',
       errors: ['active_run_blocks_message', 'unknown_parameter'],
     },
-    async ({ project, params: { thread_id }, body }) => {
+    async ({ project, policy, params: { thread_id }, body }) => {
       refuseV2Keys('message', body, MemgptCreateMessage)
       const { role, content, file_ids, metadata } = body
       const attachments = (file_ids ?? []).map((file_id) => ({ file_id, tools: [] }))
       const message = { role, content, attachments, metadata: metadata ?? null }
-      return toMemgptMessage(await addMessage(context, project, thread_id, message))
+      return toMemgptMessage(await addMessage(context, project, thread_id, message, policy))
     },
   )
 

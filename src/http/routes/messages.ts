@@ -72,10 +72,11 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Adds a message to a thread that no run holds.',
       body: CreateMessage,
       answer: MessageObject,
+      policy: 'applies',
       errors: ['active_run_blocks_message'],
     },
-    async ({ project, params: { thread_id }, body }) =>
-      toMessage(await addMessage(context, project, thread_id, body)),
+    async ({ project, policy, params: { thread_id }, body }) =>
+      toMessage(await addMessage(context, project, thread_id, body, policy)),
   )
 
   route(

@@ -65,11 +65,12 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       body: CreateThreadAndRun,
       answer: RunObject,
       streams: true,
-      headers: ['openai-poll-after-ms', 'x-tools-not-run'],
+      policy: 'sets',
+      headers: ['openai-poll-after-ms', 'x-tools-not-run', 'x-thread-policy'],
       errors: ['not_found', 'malformed_id', 'tool_choice_unknown', 'tool_not_available'],
     },
-    async ({ reply, project, body }) =>
-      begin(reply, await newThreadWithRun(context, project, body), body.stream === true),
+    async ({ reply, project, policy, body }) =>
+      begin(reply, await newThreadWithRun(context, project, body, policy), body.stream === true),
   )
 
   route(
@@ -84,11 +85,12 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       body: CreateRun,
       answer: RunObject,
       streams: true,
+      policy: 'applies',
       headers: ['openai-poll-after-ms', 'x-tools-not-run'],
       errors: ['active_run_blocks_run', 'tool_choice_unknown', 'tool_not_available'],
     },
-    async ({ reply, project, params, body }) =>
-      begin(reply, await newRunOnThread(context, project, params.thread_id, body), body.stream === true),
+    async ({ reply, project, policy, params: { thread_id }, body }) =>
+      begin(reply, await newRunOnThread(context, project, thread_id, body, policy), body.stream === true),
   )
 }
 

@@ -12,6 +12,7 @@ import { tellNoStore } from '../hosted-tools.ts'
 import { refuseMissingFiles } from '../named-files.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
+import { tellPolicy } from '../thread-policy.ts'
 import { checkResources } from '../tool-resources.ts'
 
 const tag = 'Threads'
@@ -36,17 +37,19 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       summary: 'Creates a thread, with its first messages if any.',
       body: CreateThread,
       answer: ThreadObject,
-      headers: ['x-tools-not-run'],
+      policy: 'sets',
+      headers: ['x-tools-not-run', 'x-thread-policy'],
       errors: ['not_found'],
     },
-    async ({ reply, project, body }) => {
+    async ({ reply, project, policy, body }) => {
       checkResources(body.tool_resources)
       await refuseMissingFiles(pool, project, { messages: body.messages, resources: body.tool_resources })
       const now = store.clock.now()
-      const thread = newThread(project, now, body)
+      const thread = newThread(project, now, body, policy)
       const messages = (body.messages ?? []).map((message) => newMessage(project, thread.id, now, message))
       await store.write({ kind: 'create_thread', thread, messages })
       tellNoStore(context, reply, body.tool_resources)
+      tellPolicy(reply, thread)
       return toThread(thread)
     },
   )
@@ -76,10 +79,19 @@ function threadByIdRoutes(app: FastifyInstance, { store }: HttpContext): void {
 
   route(
     app,
-    { id: 'getThread', method: 'GET', path, tag, summary: 'Retrieves a thread.', answer: ThreadObject },
-    async ({ project, params: { thread_id } }) => {
+    {
+      id: 'getThread',
+      method: 'GET',
+      path,
+      tag,
+      summary: 'Retrieves a thread.',
+      answer: ThreadObject,
+      headers: ['x-thread-policy'],
+    },
+    async ({ reply, project, params: { thread_id } }) => {
       const thread = await getThread(pool, project, thread_id)
       if (!thread) throw notFound('thread', thread_id)
+      tellPolicy(reply, thread)
       return toThread(thread)
     },
   )
@@ -94,15 +106,19 @@ function threadByIdRoutes(app: FastifyInstance, { store }: HttpContext): void {
       summary: "Changes a thread's metadata or tool resources.",
       body: ModifyThread,
       answer: ThreadObject,
+      policy: 'sets',
+      headers: ['x-thread-policy'],
     },
-    async ({ project, params: { thread_id }, body }) => {
+    async ({ reply, project, policy, params: { thread_id }, body }) => {
       await refuseMissingFiles(pool, project, { resources: body.tool_resources })
       const thread = await updateThread(pool, project, thread_id, (old) => ({
         ...old,
         metadata: mergeMetadata(old.metadata, body.metadata),
         tool_resources: body.tool_resources === undefined ? old.tool_resources : body.tool_resources,
+        policy: policy ?? old.policy,
       }))
       if (!thread) throw notFound('thread', thread_id)
+      tellPolicy(reply, thread)
       return toThread(thread)
     },
   )

@@ -1,0 +1,62 @@
+import type { ThreadPolicy } from '../contract/thread-policy.ts'
+import type { RunRecord } from '../domain/records.ts'
+import { waitingRunState } from '../domain/run.ts'
+import { applyRunEvent } from './run-writes.ts'
+import type { Store } from './store.ts'
+import { replacingBefore } from './thread-queue.ts'
+import { getActiveRunId } from './threads.ts'
+import type { ThreadWrite } from './thread-write.ts'
+
+// How a run or a message comes to a thread: at once if nobody holds it, else as the thread's policy says.
+
+export type Entered =
+  /** It is there, or waits: then the run in it does. */
+  | { outcome: 'ok'; run: RunRecord | undefined }
+  | { outcome: 'gone' }
+  | { outcome: 'locked'; runId: string }
+  | { outcome: 'full' }
+
+/** Commits the write as `policyOf` says, which is told the thread's own policy. */
+export async function enterThread(
+  store: Store,
+  write: Extract<ThreadWrite, { kind: 'append' | 'create_run' }>,
+  policyOf: (own: ThreadPolicy | null) => ThreadPolicy,
+): Promise<Entered> {
+  const run = 'run' in write ? write.run : undefined
+  for (;;) {
+    const now = await store.write(write)
+    if (now.outcome === 'gone') return now
+    if (now.outcome === 'ok') return { outcome: 'ok', run }
+    if (now.outcome !== 'locked') throw new Error(`a thread was entered with the outcome ${now.outcome}`)
+    const policy = policyOf(now.policy)
+    if (policy === 'reject') return now
+    const waiting = run && { ...run, state: waitingRunState(run.state.deadline) }
+    const front = policy === 'replace'
+    const later = await store.write({ ...write, kind: 'enqueue', run: waiting, front })
+    if (later.outcome === 'gone' || later.outcome === 'full') return later
+    // The run that held it has ended since.
+    if (later.outcome !== 'ok') continue
+    if (front) await replace(store, write, waiting, later.holder)
+    return { outcome: 'ok', run: waiting }
+  }
+}
+
+/** Cancels the run that holds the thread, and those that were to replace it before. */
+async function replace(
+  store: Store,
+  { thread }: ThreadWrite,
+  run: RunRecord | undefined,
+  holder: string | undefined,
+): Promise<void> {
+  const { project_id, id: thread_id } = thread
+  const held = holder ?? (await getActiveRunId(store.pool, project_id, thread_id))
+  // The earlier first: they must not get the thread in between.
+  const replaced = [...(run ? await replacingBefore(store.pool, run) : []), ...(held ? [held] : [])]
+  for (const id of replaced) {
+    if (id === run?.id) continue
+    // One that has ended, or is being cancelled, is no obstacle.
+    await applyRunEvent(store, { project_id, thread_id, id }, () => ({
+      event: { type: 'cancel', now: store.clock.now() },
+    }))
+  }
+}

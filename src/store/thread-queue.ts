@@ -1,0 +1,136 @@
+import type pg from 'pg'
+import { runOf, type RunRow } from './rows.ts'
+import { runColumns } from './runs.ts'
+import type { RunRecord } from '../domain/records.ts'
+
+// What waits for a thread that a run holds. It is written with the thread's other writes (thread-write-sql.ts), and
+// gets its place in the thread here. The caller has locked the thread rows.
+
+const lockText = `select id from threads where id = any($1) order by id for update`
+
+/** Locks threads against all other writers until the transaction ends. */
+export async function lockThreads(client: pg.ClientBase, threads: string[]): Promise<void> {
+  await client.query({ name: 'lock_threads', text: lockText, values: [threads] })
+}
+
+const waitingText = `
+select r.* from unnest($1::text[]) as t(id)
+cross join lateral (
+  select w.* from thread_queue q
+  cross join lateral (
+    select ${runColumns} from runs
+    where thread_id = q.thread_id and id = q.run_id and status = 'waiting' limit 1
+  ) w
+  where q.thread_id = t.id order by q.front desc, q.place limit $2
+) r`
+
+/** The runs that wait for each of these threads, in their order, at most `limit` a thread. */
+export async function waitingRuns(
+  client: pg.ClientBase | pg.Pool,
+  threads: string[],
+  limit: number,
+): Promise<RunRecord[]> {
+  const { rows } = await client.query<RunRow>({
+    name: 'waiting_runs',
+    text: waitingText,
+    values: [threads, limit],
+  })
+  return rows.map(runOf)
+}
+
+// Up to the run that gets the thread; if none waits, all.
+const admitText = `
+with op as materialized (
+  select x.thread_id, x.run_id, t.next_seq
+  from jsonb_to_recordset($1::jsonb) as x(thread_id text, run_id text)
+  cross join lateral (select next_seq from threads where id = x.thread_id limit 1) t
+), taken as (
+  delete from thread_queue q using op
+  where q.thread_id = op.thread_id and (op.run_id is null or (q.front, -q.place) >= (
+    select f.front, -f.place from thread_queue f where f.thread_id = op.thread_id and f.run_id = op.run_id limit 1))
+  returning q.thread_id, q.front, q.place, q.messages
+), message as materialized (
+  select op.thread_id, e.m, op.next_seq + row_number() over (
+    partition by op.thread_id order by taken.front desc, taken.place, e.i) as seq
+  from taken join op using (thread_id)
+  cross join lateral jsonb_array_elements(taken.messages) with ordinality as e(m, i)
+), shown as (
+  insert into messages
+  select p.* from message
+  cross join lateral jsonb_populate_record(null::messages, m || jsonb_build_object('seq', seq)) p
+), numbered as (
+  update runs r set seq = op.next_seq + 1 + (select count(*) from message where thread_id = op.thread_id)
+  from op where r.thread_id = op.thread_id and r.id = op.run_id
+)
+update threads t set active_run_id = op.run_id,
+  next_seq = op.next_seq + (select count(*) from message where thread_id = op.thread_id)
+    + case when op.run_id is null then 0 else 1 end,
+  waiting = t.waiting - (select count(*) from taken where thread_id = op.thread_id)
+from op where t.id = op.thread_id`
+
+/**
+ * Gives free threads to what waits for them: messages are shown, up to the run that is given, which holds the thread
+ * from now on.
+ */
+export async function admit(
+  client: pg.ClientBase,
+  threads: { thread_id: string; run_id: string | null }[],
+): Promise<void> {
+  await client.query({ name: 'admit_to_threads', text: admitText, values: [JSON.stringify(threads)] })
+}
+
+// What a run brought with it stays in its place: it was acknowledged. The run itself is shown where it ended.
+const withdrawText = `
+with op as materialized (
+  select * from jsonb_to_recordset($1::jsonb) as x(thread_id text, run_id text)
+), dropped as (
+  delete from thread_queue q using op
+  where q.thread_id = op.thread_id and q.run_id = op.run_id and q.messages = '[]'
+  returning q.thread_id
+), kept as (
+  update thread_queue q set run_id = null from op
+  where q.thread_id = op.thread_id and q.run_id = op.run_id and q.messages <> '[]'
+), thread as (
+  update threads t set next_seq = t.next_seq + 1,
+    waiting = t.waiting - (select count(*) from dropped where thread_id = op.thread_id)
+  from op where t.id = op.thread_id
+  returning t.id, t.next_seq
+)
+update runs r set seq = thread.next_seq
+from thread join op on op.thread_id = thread.id
+where r.thread_id = op.thread_id and r.id = op.run_id`
+
+/** Takes runs that have ended out of the queue; the messages that came with them stay in it. */
+export async function withdraw(
+  client: pg.ClientBase,
+  runs: { thread_id: string; run_id: string }[],
+): Promise<void> {
+  await client.query({ name: 'withdraw_from_threads', text: withdrawText, values: [JSON.stringify(runs)] })
+}
+
+const clearText = `delete from thread_queue where thread_id = any($1)`
+
+/** Forgets what waits for threads that are deleted. */
+export async function clearQueues(client: pg.ClientBase, threads: string[]): Promise<void> {
+  await client.query({ name: 'clear_thread_queues', text: clearText, values: [threads] })
+}
+
+const replacingText = `
+select q.run_id from thread_queue q
+where q.thread_id = $2 and q.project_id = $1 and q.front and q.run_id is not null and q.place < (
+  select place from thread_queue where thread_id = $2 and run_id = $3 limit 1)
+order by q.place`
+
+/** The runs that are to replace the one that holds the thread, and that came before `run`, which is to do the same. */
+export async function replacingBefore(
+  pool: pg.Pool,
+  { project_id, thread_id, id }: Pick<RunRecord, 'project_id' | 'thread_id' | 'id'>,
+): Promise<string[]> {
+  const values = [project_id, thread_id, id]
+  const { rows } = await pool.query<{ run_id: string }>({
+    name: 'replacing_before',
+    text: replacingText,
+    values,
+  })
+  return rows.map(({ run_id }) => run_id)
+}
