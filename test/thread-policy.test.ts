@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { gate, hang, text, toolCalls } from './support/mock-model.ts'
-import { readyToRun, startServer, textOf, tool } from './support/server.ts'
+import { gate, text } from './support/mock-model.ts'
+import { readyToRun, startServer, textOf } from './support/server.ts'
 
 // What becomes of runs and messages that come while a run holds their thread: x-thread-policy.
 
@@ -63,6 +63,3 @@ test('a message that comes under queue is in the thread when the run that holds 
     assert.deepEqual(await threads.messages.retrieve(message.id, { thread_id: thread }), message)
   }
 })
-void hang
-void toolCalls
-void tool
