@@ -65,6 +65,20 @@ CREATE INDEX files_by_purpose ON public.files USING btree (project_id, purpose, 
 CREATE UNIQUE INDEX files_by_seq ON public.files USING btree (project_id, seq);
 CREATE INDEX files_expiring ON public.files USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
+create table idempotency_keys (
+  project_id text not null,
+  key text not null,
+  stamp bigint not null,
+  fingerprint text not null,
+  status integer not null,
+  headers jsonb not null,
+  body text,
+  stream jsonb,
+  created_at bigint not null,
+  constraint idempotency_keys_pkey PRIMARY KEY (project_id, key)
+);
+CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
+
 create table messages (
   thread_id text not null,
   id text not null,

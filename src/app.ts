@@ -48,6 +48,8 @@ export interface Tuning {
   drainMs?: number
   /** Milliseconds from the beginning of a stop until streams of runs that others have taken break off. */
   followMs?: number
+  /** Milliseconds that a request waits for one with its Idempotency-Key. */
+  keyWaitMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
   /** Whether no other process writes to the database. */
@@ -110,6 +112,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       eventsKeptFor: config.eventsKeptFor,
       threadPolicy: config.threadPolicy,
       maxFileBytes: config.maxFileBytes,
+      keyWaitMs: tuning.keyWaitMs,
       listModels: (signal) => model.list(signal),
       streams,
       stopping: stopping.signal,

@@ -26,6 +26,7 @@ const tables = [
   'runs',
   'run_steps',
   'run_events',
+  'idempotency_keys',
   ...ofFiles,
 ]
 const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
@@ -93,6 +94,7 @@ async function exerciseAll(): Promise<void> {
     await threads.runs.steps.list(run.id, { ...ofRun, order, after: last?.id ?? '' })
   }
   await exerciseFiles()
+  await exerciseKeys()
   mock.reset()
   mock.next(hang())
   await threads.runs.create(thread, { assistant_id: assistant })
@@ -108,6 +110,21 @@ async function exerciseEvents(path: string): Promise<void> {
   catching = true
   const toldAgain = await (await server.fetch(path)).text()
   assert.ok(ofLog.includes('completed') && toldAgain.includes('completed'))
+}
+
+async function exerciseKeys(): Promise<void> {
+  const post = (body: object) =>
+    server.fetch('/v1/assistants', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': JSON.stringify(body) },
+      body: JSON.stringify(body),
+    })
+  assert.equal((await post({ model: 'm' })).status, 200)
+  assert.equal((await post({})).status, 400)
+  catching = false
+  await server.db.sql('update idempotency_keys set created_at = 0')
+  catching = true
+  assert.equal((await post({})).headers.get('idempotent-replayed'), null)
 }
 
 async function exerciseFiles(): Promise<void> {
@@ -258,6 +275,9 @@ test('on full tables that were never analysed no statement reads a whole table o
     .sql(`insert into run_events (thread_id, run_id, term, first_no, last_no, project_id, events, ends, created_at)
     select 'thread_' || i % 1000, 'run_' || i / 2, i % 2 + 1, 0, 0, 'default', '[]', i % 2 = 1, 0
     from generate_series(1, ${n}) i`)
+  await server.db
+    .sql(`insert into idempotency_keys (project_id, key, stamp, fingerprint, status, headers, created_at)
+    select 'default', i, i, '', 200, '{}', i from generate_series(1, ${n}) i`)
   await server.db.sql(`insert into files (id, project_id, created_at, expires_at, filename, purpose, bytes)
     select 'file-' || i, 'default', 0, case when i % 10 = 0 then i end, 'x', 'assistants', 1 from generate_series(1, ${n}) i`)
   await server.db.sql(`insert into file_chunks (file_id, n, project_id, content)

@@ -3,6 +3,7 @@ import type { RunRecord } from '../domain/records.ts'
 import { reasonOf } from '../log.ts'
 import { purgeEvents } from '../store/event-log.ts'
 import { purgeFiles } from '../store/file-uploads.ts'
+import { purgeKeptAnswers } from '../store/idempotency.ts'
 import { claimRuns } from '../store/runs.ts'
 import { purgeThreads } from '../store/threads.ts'
 import { Cadence } from './cadence.ts'
@@ -184,6 +185,7 @@ export class Engine {
     await Promise.all([
       purgeThreads(store.pool, sweepLimit, purgeRows).catch(failed),
       purgeFiles(store.pool, sweepLimit, purgePieces).catch(failed),
+      purgeKeptAnswers(store.pool, purgeRows).catch(failed),
       purgeEvents(store.pool, eventsKeptFor + logGrace, sweepLimit, purgeRows).catch(failed),
     ])
   }

@@ -25,6 +25,8 @@ export interface HttpContext {
   threadPolicy: ThreadPolicy
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
+  /** Milliseconds that a request waits for one with its Idempotency-Key; a test sets it. */
+  keyWaitMs?: number
   /** What the model backend offers; rejects when it does not answer. */
   listModels: (signal: AbortSignal) => Promise<ModelObject[]>
   /** Aborted when the server begins to stop: polls that wait are answered. */

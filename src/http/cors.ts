@@ -8,6 +8,7 @@ const exposed = [
   'x-assistants-dialect',
   'x-tools-not-run',
   'x-thread-policy',
+  'idempotent-replayed',
   'openai-poll-after-ms',
   'openai-processing-ms',
   'retry-after',

@@ -9,25 +9,37 @@ import type { Dialect } from './dialect.ts'
 
 // Whatever a request fails with becomes one of the registry's errors, in the words of the request's dialect.
 
+/** What a request that failed is answered. */
+export interface ErrorAnswer {
+  error: ApiError
+  status: number
+  body: object
+}
+
+/** The answer to a request that failed, in the words of its dialect. */
+export function errorAnswer(dialect: Dialect, failure: unknown, request: FastifyRequest): ErrorAnswer {
+  const error = toApiError(failure, request.method !== 'GET')
+  if (dialect === 'openai') return { error, status: error.status, body: error.body() }
+  const place = request.method === 'GET' ? 'query' : 'body'
+  return { error, ...toMemgptError(error, place, place === 'query' ? request.query : request.body) }
+}
+
 /** Sends the answer to a request that failed; what is not the client's mistake is logged. */
 export function answerError(
   context: HttpContext,
   dialect: Dialect,
-  error: unknown,
+  failure: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const answer = toApiError(error, request.method !== 'GET')
-  if (answer.status >= 500) {
+  const { error, status, body } = errorAnswer(dialect, failure, request)
+  if (error.status >= 500) {
     const route = request.routeOptions.url ?? 'unknown'
-    context.log.error('a request failed', { request: request.id, route, reason: reasonOf(error) })
+    context.log.error('a request failed', { request: request.id, route, reason: reasonOf(failure) })
   }
-  if (answer.key === 'not_ready') reply.header('retry-after', '1')
+  if (error.key === 'not_ready' || error.key === 'idempotency_key_in_use') reply.header('retry-after', '1')
   // SDKs repeat a 503 by themselves, and what may have been done must not be done twice (wire.md §1).
-  if (answer.key === 'outcome_unknown') reply.header('x-should-retry', 'false')
-  if (dialect === 'openai') return reply.code(answer.status).send(answer.body())
-  const place = request.method === 'GET' ? 'query' : 'body'
-  const { status, body } = toMemgptError(answer, place, place === 'query' ? request.query : request.body)
+  if (error.key === 'outcome_unknown') reply.header('x-should-retry', 'false')
   return reply.code(status).send(body)
 }
 

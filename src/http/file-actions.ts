@@ -7,6 +7,7 @@ import type { AssistantRecord, FileRecord } from '../domain/records.ts'
 import { getAssistant, updateAssistant } from '../store/assistants.ts'
 import { getFile } from '../store/files.ts'
 import { getMessage } from '../store/messages.ts'
+import type { Keep } from './idempotency.ts'
 
 // The files of assistants and messages, which the first version of the API and the memgpt dialect have as objects of their
 // own. They are views: an assistant's files are those of its code interpreter, a message's are its attachments.
@@ -37,11 +38,13 @@ export async function giveFile(
   project: string,
   id: string,
   fileId: string,
+  keep: Keep,
 ): Promise<AssistantFile> {
   const file = await existingAmong(pool, project, [fileId], fileId)
+  const show = () => asAssistantFile(id, file)
   const change = (old: AssistantRecord) => withFiles(old, [...new Set([...filesOf(old), fileId])])
-  if (!(await updateAssistant(pool, project, id, change))) throw notFound('assistant', id)
-  return asAssistantFile(id, file)
+  if (!(await updateAssistant(pool, project, id, change, keep.answer(show)))) throw notFound('assistant', id)
+  return show()
 }
 
 /** Takes a file from an assistant. Throws ApiError if there is no such assistant, or the file is not among its files. */

@@ -44,15 +44,26 @@ export async function refuseDemandedTools(
 
 const header = 'x-tools-not-run'
 
+/** What the answer to a run tells of tools that this server does not run. */
+export function notRunHeaders(run: RunRecord): Record<string, string> {
+  const tools = hostedTools(run)
+  return tools.length > 0 ? { [header]: tools.join(', ') } : {}
+}
+
 /** A run goes on without the tools that this server does not run; whoever made it can know. */
 export function tellNotRun({ log }: HttpContext, reply: FastifyReply, run: RunRecord): void {
   const tools = hostedTools(run)
   if (tools.length === 0) return
-  reply.header(header, tools.join(', '))
+  reply.headers(notRunHeaders(run))
   log.info('a run goes on without tools that this server does not run', {
     run: run.id,
     tools: tools.join(', '),
   })
+}
+
+/** What the answer tells of a vector store that was asked for. */
+export function noStoreHeaders(resources: NewToolResources | null | undefined): Record<string, string> {
+  return resources?.file_search?.vector_stores?.length ? { [header]: 'file_search' } : {}
 }
 
 /**
@@ -64,8 +75,9 @@ export function tellNoStore(
   reply: FastifyReply,
   resources: NewToolResources | null | undefined,
 ): void {
-  if (!resources?.file_search?.vector_stores?.length) return
-  reply.header(header, 'file_search')
+  const headers = noStoreHeaders(resources)
+  if (!(header in headers)) return
+  reply.headers(headers)
   log.info('a vector store was asked for, which this server does not make', { request: reply.request.id })
 }
 

@@ -3,6 +3,7 @@ import type { CreateMessage } from '../contract/requests.ts'
 import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { MessageRecord } from '../domain/records.ts'
 import { enterThread } from '../store/enter-thread.ts'
+import type { Keeping } from '../store/idempotency.ts'
 import type { HttpContext } from './context.ts'
 import { refuseMissingFiles } from './named-files.ts'
 import { newMessage } from './new-records.ts'
@@ -18,6 +19,7 @@ export async function addMessage(
   thread: string,
   body: CreateMessage,
   policy: ThreadPolicy | null,
+  keeping: Keeping<MessageRecord>,
 ): Promise<MessageRecord> {
   await refuseMissingFiles(store.pool, project_id, { messages: [body] })
   const message = newMessage(project_id, thread, store.clock.now(), body)
@@ -26,6 +28,7 @@ export async function addMessage(
     store,
     { kind: 'append', thread: key, messages: [message] },
     (own) => policy ?? own ?? threadPolicy,
+    () => keeping(message),
   )
   if (written.outcome === 'gone') throw notFound('thread', thread)
   if (written.outcome === 'locked') {

@@ -33,6 +33,13 @@ function answerOf(key: ErrorKey, { dialect }: Operation): Pick<ErrorAnswer, 'sta
   return { status, schema: Array.isArray(body.detail) ? HTTPValidationError : MemgptError }
 }
 
+/** What may be wrong with the Idempotency-Key that any POST may have. */
+const keyErrors = [
+  'malformed_idempotency_key',
+  'idempotency_key_reused',
+  'idempotency_key_in_use',
+] as const satisfies ErrorKey[]
+
 function errorsOfShape(operation: Operation): ErrorKey[] {
   const { method, path, query, body, form, dialect, policy } = operation
   const ids = path.includes('_id}')
@@ -45,6 +52,7 @@ function errorsOfShape(operation: Operation): ErrorKey[] {
     // Texts may hold what cannot be stored, such as NUL.
     ...(query || body || form ? (['invalid_value'] as const) : []),
     ...(method === 'GET' ? [] : (['outcome_unknown', 'unsupported_content_type'] as const)),
+    ...(method === 'POST' ? keyErrors : []),
     ...(method === 'GET' || form ? [] : (['malformed_json', 'body_too_large'] as const)),
     ...(form ? (['malformed_form', 'file_too_large'] as const) : []),
     // An id of the dialect memgpt has no form.

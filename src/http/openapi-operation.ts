@@ -63,9 +63,7 @@ export function operationObject(
   const failures = errorAnswers(operation).map(({ status, keys, schema }) => {
     const description = `One of the errors ${keys.map((key) => `\`${key}\``).join(', ')}.`
     const content = { 'application/json': { schema: components.refer(schema) } }
-    const headers = headersOf(
-      status === 503 ? ['x-request-id', 'retry-after', 'x-should-retry'] : ['x-request-id'],
-    )
+    const headers = headersOf(['x-request-id', ...(onErrors[status] ?? [])])
     return [String(status), { description, headers, content }] as const
   })
   return {
@@ -99,7 +97,7 @@ function describe({ details, streams }: Operation, twin: Operation | undefined):
 }
 
 function parametersOf(
-  { path, query, dialect, beta, policy }: Operation,
+  { method, path, query, dialect, beta, policy }: Operation,
   twin: Operation | undefined,
   components: Components,
 ): (Parameter | Ref)[] {
@@ -114,6 +112,7 @@ function parametersOf(
   const header = [
     ...(beta === 'v1' ? ['OpenAI-Beta-v1'] : markers),
     ...(policy ? [`${policyHeader}-${policy}`] : []),
+    ...(method === 'POST' ? ['Idempotency-Key'] : []),
   ]
   return [
     ...inPath,
@@ -161,7 +160,11 @@ function flat({ title, ...form }: TObject & { title?: string }, components: Comp
 }
 
 function answerOf(operation: Operation, components: Components): ResponseObject {
-  const { answer, streams, headers = [] } = operation
+  const { answer, streams } = operation
+  const headers = [
+    ...(operation.headers ?? []),
+    ...(operation.method === 'POST' ? ['idempotent-replayed'] : []),
+  ]
   const stream: Content = streams
     ? { 'text/event-stream': { schema: component('schemas', 'StreamEvent') } }
     : {}
@@ -176,6 +179,9 @@ function answerOf(operation: Operation, components: Components): ResponseObject 
     content: { [type]: { schema }, ...stream },
   }
 }
+
+/** Headers of the answers with these statuses. */
+const onErrors: Record<number, string[]> = { 409: ['retry-after'], 503: ['retry-after', 'x-should-retry'] }
 
 const onAllAnswers = ['x-request-id', 'x-assistants-dialect', 'openai-version', 'openai-processing-ms']
 

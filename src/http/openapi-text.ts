@@ -86,6 +86,14 @@ The events: ${events.join(', ')}, \`done\`.
 header \`x-stainless-poll-helper: true\`, as the SDKs' \`createAndPoll\` sends it, is held until the run has ended or waits for tool outputs,
 for 5 seconds at most.
 
+## Retries
+
+Send a POST with a header \`Idempotency-Key\`, a name of its own for each request such as a UUID, and it can be sent again: for 24
+hours the same request with the same key is not done a second time, but given the first answer, with
+\`idempotent-replayed: true\`; a stream begins with its first event again. While the first is under way, the second waits for it. Another
+request with the key is refused. Answers 429 and 5xx are not kept: after them the request may be sent again with its key, also if the
+outcome was unknown.
+
 ## Tools that are not run
 
 \`file_search\` and \`code_interpreter\` are accepted and kept, but not run. A run goes on without them, and the header

@@ -124,6 +124,13 @@ const parameters: Document['components']['parameters'] = {
     description: 'Decides the dialect, whatever else the request says. `openai` is v2.',
     schema: { type: 'string', enum: ['openai', 'memgpt'] },
   },
+  'Idempotency-Key': {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description:
+      'A name for this request, new for each: sent again within 24 hours, it is not done again (see "Retries").',
+    schema: { type: 'string', pattern: '^[ -~]{1,255}$' },
+  },
   'OpenAI-Beta': {
     name: 'OpenAI-Beta',
     in: 'header',
@@ -172,6 +179,7 @@ const headers: Document['components']['headers'] = {
     type: 'string',
     enum: [...threadPolicies],
   }),
+  'idempotent-replayed': header('`true` if this was answered before, to the same Idempotency-Key'),
   'retry-after': header('Seconds after which to try again, if nothing was done', { type: 'integer' }),
   'x-should-retry': header('`false` if it is not known whether something was done', { type: 'string' }),
 }

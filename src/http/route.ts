@@ -5,6 +5,7 @@ import { idPrefix, looksLikeId, type IdKind } from '../contract/ids.ts'
 import type { policyHeader, ThreadPolicy } from '../contract/thread-policy.ts'
 import { projectOf } from './context.ts'
 import type { Dialect } from './dialect.ts'
+import type { Idempotency, Keep } from './idempotency.ts'
 import { queryParser, type Query } from './query.ts'
 import { policyOf } from './thread-policy.ts'
 import { dropUnknownKeys, type UnknownKeys } from './unknown-keys.ts'
@@ -64,6 +65,8 @@ export interface Call<Path extends string, Q extends TObject, B extends TSchema>
   params: ParamsOf<Path>
   query: Static<Q>
   body: Static<B>
+  /** How to have the answer kept; of use to what writes something. */
+  keep: Keep
 }
 
 /** Undefined when the reply was taken over, as a stream does. */
@@ -75,6 +78,7 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     unknownKeys: UnknownKeys
+    idempotency: Idempotency
   }
 }
 
@@ -93,16 +97,20 @@ export function route<const Path extends string, Q extends TObject, B extends TS
     config: { operation: operation as unknown as Operation },
     // What has no memgpt form is answered in v2, whoever asks.
     ...(dialect === 'memgpt' ? { constraints: { dialect } } : {}),
-    handler: (request, reply) =>
-      handler({
-        request,
-        reply,
-        project: projectOf(request),
-        policy: operation.policy ? policyOf(request.headers) : null,
-        params: checkedParams(request.params as Record<string, string>, dialect) as ParamsOf<Path>,
-        query: (parseQuery ? parseQuery(request.query as Query) : {}) as Static<Q>,
-        body: (parseBody ? parseBody(request.body) : undefined) as Static<B>,
-      }),
+    handler: (request, reply) => {
+      const work = async (keep: Keep) =>
+        handler({
+          request,
+          reply,
+          project: projectOf(request),
+          policy: operation.policy ? policyOf(request.headers) : null,
+          params: checkedParams(request.params as Record<string, string>, dialect) as ParamsOf<Path>,
+          query: (parseQuery ? parseQuery(request.query as Query) : {}) as Static<Q>,
+          body: (parseBody ? parseBody(request.body) : undefined) as Static<B>,
+          keep,
+        })
+      return app.idempotency.once(request, reply, work)
+    },
   })
 }
 

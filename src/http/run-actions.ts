@@ -2,21 +2,30 @@ import type { FastifyReply } from 'fastify'
 import { ApiError, notFound } from '../contract/errors.ts'
 import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { CreateMessage, CreateRun, CreateThreadAndRun, SubmitToolOutputs } from '../contract/requests.ts'
+import type { Metadata } from '../contract/schema.ts'
 import { creationBatch, logStart } from '../domain/event-log.ts'
-import type { AssistantRecord, RunRecord, ThreadRecord } from '../domain/records.ts'
+import type { AssistantRecord, OpenItems, RunRecord, ThreadRecord } from '../domain/records.ts'
 import { mergeMetadata, type MetadataChange } from '../domain/metadata.ts'
 import { newRunState } from '../domain/run.ts'
 import { getAssistant } from '../store/assistants.ts'
 import { enterThread } from '../store/enter-thread.ts'
-import { applyRunEvent, type RunKey } from '../store/run-writes.ts'
+import type { Keeping } from '../store/idempotency.ts'
+import { applyRunEvent, type ChangedRun, type RunKey } from '../store/run-writes.ts'
 import { updateRunMetadata } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
-import { refuseDemandedTools, tellNoStore, tellNotRun } from './hosted-tools.ts'
+import {
+  noStoreHeaders,
+  notRunHeaders,
+  refuseDemandedTools,
+  tellNoStore,
+  tellNotRun,
+} from './hosted-tools.ts'
+import type { Keep } from './idempotency.ts'
 import { refuseMissingFiles } from './named-files.ts'
 import { newMessage, newRun, newThread } from './new-records.ts'
 import { checkId } from './route.ts'
 import { RunStream } from './run-stream.ts'
-import { queueFull, tellPolicy } from './thread-policy.ts'
+import { queueFull, policyHeaders, tellPolicy } from './thread-policy.ts'
 import { checkResources, threadResources } from './tool-resources.ts'
 import { answeredOutputs } from './tool-outputs.ts'
 
@@ -32,7 +41,9 @@ export interface PendingRun {
    * Writes the run, which may have an owner by now, and answers it as it was written: it may have to wait. Throws
    * ApiError when the thread is gone, or held by another run and the policy is not to wait.
    */
-  commit: (run: RunRecord) => Promise<RunRecord>
+  commit: (run: RunRecord, keeping: Keeping<RunRecord>) => Promise<RunRecord>
+  /** What the answer says of what will not be done, and of the thread's policy. */
+  headers: Record<string, string>
   /** Says with the answer what will not be done. */
   tell: (reply: FastifyReply) => void
 }
@@ -53,12 +64,13 @@ export async function newRunOnThread(
   await refuseDemandedTools(store.pool, run, bodies)
   await refuseMissingFiles(store.pool, project_id, { messages: bodies })
   const messages = bodies.map((message) => newMessage(project_id, thread, now, message))
-  const commit = async (run: RunRecord) => {
+  const commit = async (run: RunRecord, keeping: Keeping<RunRecord>) => {
     const key = { id: thread, project_id }
     const written = await enterThread(
       store,
       { kind: 'create_run', thread: key, messages, run },
       (own) => policy ?? own ?? threadPolicy,
+      (entering = run) => keeping(entering),
     )
     if (written.outcome === 'gone') throw notFound('thread', thread)
     if (written.outcome === 'locked') {
@@ -68,7 +80,8 @@ export async function newRunOnThread(
     if (written.outcome === 'full') throw queueFull(thread)
     return written.run ?? run
   }
-  return { run, newThread: null, commit, tell: (reply) => tellNotRun(context, reply, run) }
+  const tell = (reply: FastifyReply) => tellNotRun(context, reply, run)
+  return { run, newThread: null, commit, headers: notRunHeaders(run), tell }
 }
 
 /** Makes a thread, with this policy, and a run on it. Throws ApiError for what cannot be run. */
@@ -89,16 +102,17 @@ export async function newThreadWithRun(
   await refuseDemandedTools(store.pool, run, bodies)
   await refuseMissingFiles(store.pool, project, { messages: bodies, resources: tool_resources })
   const messages = bodies.map((message) => newMessage(project, thread.id, now, message))
-  const commit = async (run: RunRecord) => {
-    await store.write({ kind: 'create_thread', thread, messages, run })
+  const commit = async (run: RunRecord, keeping: Keeping<RunRecord>) => {
+    await store.write({ kind: 'create_thread', thread, messages, run, kept: keeping(run) })
     return run
   }
+  const headers = { ...policyHeaders(thread), ...noStoreHeaders(tool_resources), ...notRunHeaders(run) }
   const tell = (reply: FastifyReply) => {
     tellPolicy(reply, thread)
     tellNoStore(context, reply, tool_resources)
     tellNotRun(context, reply, run)
   }
-  return { run, newThread: thread, commit, tell }
+  return { run, newThread: thread, commit, headers, tell }
 }
 
 async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {
@@ -131,9 +145,10 @@ export async function commitRun(
   context: HttpContext,
   reply: FastifyReply,
   pending: PendingRun,
+  keeping: Keeping<RunRecord>,
 ): Promise<RunRecord> {
   return withOwner(context, async (owner) => {
-    const run = await pending.commit(ownedBy(pending.run, owner))
+    const run = await pending.commit(ownedBy(pending.run, owner), keeping)
     pending.tell(reply)
     context.store.signals.changed(run)
     return run
@@ -145,11 +160,13 @@ export async function streamRun(
   context: HttpContext,
   reply: FastifyReply,
   pending: PendingRun,
+  keep: Keep,
 ): Promise<void> {
-  const { newThread, commit, tell } = pending
+  const { newThread, commit, headers, tell } = pending
+  const keeping = keep.stream(() => logStart.term, headers)
   return withOwner(context, async (owner) => {
     const key = ownedBy(pending.run, owner)
-    const { stream, result: run } = await streaming(context, key, () => commit(key))
+    const { stream, result: run } = await streaming(context, key, () => commit(key, keeping))
     tell(reply)
     timed(reply)
     stream.open(reply, run, { after: logStart, version: 0 })
@@ -183,27 +200,30 @@ export async function changeRunMetadata(
   { store }: HttpContext,
   { project_id, thread_id, id }: RunKey,
   metadata: MetadataChange,
+  keeping: Keeping<RunRecord>,
 ): Promise<RunRecord | null> {
   try {
-    return await updateRunMetadata(store.pool, project_id, thread_id, id, (old) =>
-      mergeMetadata(old, metadata),
-    )
+    const change = (old: Metadata) => mergeMetadata(old, metadata)
+    return await updateRunMetadata(store.pool, project_id, thread_id, id, change, keeping)
   } finally {
     store.recent.forget(id)
   }
 }
 
 /** Cancels a run: at once if nobody works on it, else it becomes `cancelling`. Throws ApiError if it has ended. */
-export async function cancelRun({ store }: HttpContext, key: RunKey): Promise<RunRecord> {
-  const applied = await applyRunEvent(store, key, () => ({
-    event: { type: 'cancel', now: store.clock.now() },
-  }))
+export async function cancelRun(
+  { store }: HttpContext,
+  key: RunKey,
+  keeping: Keeping<ChangedRun>,
+): Promise<ChangedRun> {
+  const cancel = () => ({ event: { type: 'cancel', now: store.clock.now() } as const })
+  const applied = await applyRunEvent(store, key, cancel, keeping)
   if (applied.kind === 'gone') throw notFound('run', key.id)
   if (applied.kind !== 'applied') {
     const text = `Cannot cancel run with status '${applied.run.state.status}'.`
     throw new ApiError('run_not_cancellable', text)
   }
-  return applied.run
+  return applied
 }
 
 /** Answers the tool calls that a run waits for. Throws ApiError unless the run asks for exactly these. */
@@ -211,18 +231,20 @@ export async function submitOutputs(
   context: HttpContext,
   key: RunKey,
   outputs: SubmitToolOutputs['tool_outputs'],
-): Promise<RunRecord> {
+  keeping: Keeping<ChangedRun>,
+): Promise<ChangedRun> {
   const { store, runTtl } = context
-  const applied = await withOwner(context, (owner) =>
-    applyRunEvent(store, key, (run, open) => {
+  const applied = await withOwner(context, (owner) => {
+    const submit = (run: RunRecord, open: OpenItems) => {
       const now = store.clock.now()
       const deadline = now + runTtl
       const steps = answeredOutputs(run, open.steps, outputs, now, deadline)
-      return { event: { type: 'submit_outputs', owner, now, deadline }, steps }
-    }),
-  )
+      return { event: { type: 'submit_outputs', owner, now, deadline } as const, steps }
+    }
+    return applyRunEvent(store, key, submit, keeping)
+  })
   if (applied.kind === 'gone') throw notFound('run', key.id)
-  if (applied.kind === 'applied') return applied.run
+  if (applied.kind === 'applied') return applied
   const text = `Runs in status "${applied.run.state.status}" do not accept tool outputs.`
   throw new ApiError('run_takes_no_outputs', text)
 }
@@ -233,10 +255,15 @@ export async function streamOutputs(
   reply: FastifyReply,
   key: RunKey,
   outputs: SubmitToolOutputs['tool_outputs'],
+  keep: Keep,
 ): Promise<void> {
-  const { stream, result: run } = await streaming(context, key, () => submitOutputs(context, key, outputs))
+  // The outputs make a version of the run, and so a term of its log: the answer begins there.
+  const keepStream = keep.stream((run) => run.state.version)
+  const { stream, result } = await streaming(context, key, () =>
+    submitOutputs(context, key, outputs, ({ run }) => keepStream(run)),
+  )
   timed(reply)
-  // The outputs made a version of the run, and so a term of its log: the answer begins there.
+  const { run } = result
   const { version } = run.state
   stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })
 }

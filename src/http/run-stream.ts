@@ -17,7 +17,7 @@ import { EventStream } from './sse.ts'
 const lookMs = 2_000
 
 /** Where a stream ends: the answer of a request that waits for the run's next stop, or with the run. */
-type Until = 'stop' | 'end'
+export type Until = 'stop' | 'end'
 
 /**
  * The events of one run, for one request. It listens from its making on, so that nothing that happens between the

@@ -8,6 +8,7 @@ import type { HttpContext } from './context.ts'
 import { registerCors } from './cors.ts'
 import { checkOverride, dialectOf, withoutMount, type Dialect } from './dialect.ts'
 import { answerError } from './error-answer.ts'
+import { Idempotency } from './idempotency.ts'
 import { gatherRoutes } from './openapi.ts'
 import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
@@ -56,6 +57,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     },
   })
   app.decorate('unknownKeys', context.unknownKeys)
+  app.decorate('idempotency', new Idempotency(context))
   const described = gatherRoutes(app)
   registerBodyParsers(app)
   registerCors(app, context.allowedOrigins)

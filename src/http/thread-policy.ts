@@ -18,9 +18,14 @@ export function policyOf(headers: IncomingHttpHeaders): ThreadPolicy | null {
   throw new ApiError('unknown_thread_policy', message, policyHeader)
 }
 
+/** What the answer says of the policy that a thread has of its own. */
+export function policyHeaders({ policy }: ThreadRecord): Record<string, string> {
+  return policy === null ? {} : { [policyHeader]: policy }
+}
+
 /** Says with the answer which policy a thread has of its own. */
-export function tellPolicy(reply: FastifyReply, { policy }: ThreadRecord): void {
-  if (policy !== null) reply.header(policyHeader, policy)
+export function tellPolicy(reply: FastifyReply, thread: ThreadRecord): void {
+  reply.headers(policyHeaders(thread))
 }
 
 /** The error when as much waits for a thread as may. */

@@ -6,11 +6,13 @@ import { FilePurpose } from '../contract/file-object.ts'
 import { CreateFile, fileTtl } from '../contract/file-requests.ts'
 import { newId } from '../contract/ids.ts'
 import type { FileRecord } from '../domain/records.ts'
+import { toFile } from '../domain/to-wire.ts'
 import { reasonOf } from '../log.ts'
 import { storeContent } from '../store/file-chunks.ts'
 import { abandonUpload, beginUpload, finishUpload } from '../store/file-uploads.ts'
 import { getFile } from '../store/files.ts'
 import type { HttpContext } from './context.ts'
+import type { Keep } from './idempotency.ts'
 import { formParts } from './multipart.ts'
 import type { UnknownKeys } from './unknown-keys.ts'
 import { validator } from './validate.ts'
@@ -42,6 +44,7 @@ export async function receiveFile(
   context: HttpContext,
   project: string,
   request: FastifyRequest,
+  keep: Keep,
 ): Promise<FileRecord> {
   const { pool } = context.store
   const given = new Map<Field, string>()
@@ -54,14 +57,27 @@ export async function receiveFile(
         continue
       }
       file = { id: newId('file'), filename: checkedName(part, file), bytes: 0 }
-      await beginUpload(pool, project, file.id)
-      file.bytes = await receiveContent(context, project, file.id, part.content)
+      const content = keep.form ? keep.form.content(part.content) : part.content
+      file.bytes = keep.form?.answered
+        ? await passOver(content, context.maxFileBytes)
+        : await receiveContent(context, project, file.id, content)
     }
-    return await finish(pool, project, given, file)
+    keep.form?.read({ file: file?.filename, ...Object.fromEntries(given) })
+    return await finish(pool, project, given, file, keep)
   } catch (error) {
     if (file !== null) await leaveToSweep(context, project, file.id)
     throw error
   }
+}
+
+/** Reads a content that nothing is done with. */
+async function passOver(content: AsyncIterable<Buffer>, maxFileBytes: number): Promise<number> {
+  let bytes = 0
+  for await (const data of content) {
+    bytes += data.length
+    if (bytes > maxFileBytes) throw tooLarge(maxFileBytes)
+  }
+  return bytes
 }
 
 async function receiveContent(
@@ -70,6 +86,7 @@ async function receiveContent(
   id: string,
   content: AsyncIterable<Buffer>,
 ): Promise<number> {
+  await beginUpload(store.pool, project, id)
   const bytes = await storeContent(store.pool, project, id, content, maxFileBytes)
   if (bytes === 'too_large') throw tooLarge(maxFileBytes)
   if (bytes === 'gone') throw swept(id)
@@ -82,11 +99,13 @@ async function finish(
   project: string,
   given: ReadonlyMap<Field, string>,
   file: Received | null,
+  keep: Keep,
 ): Promise<FileRecord> {
   if (file === null) throw new ApiError('missing_parameter', "Missing required parameter: 'file'.", 'file')
   const form = parseForm(formOf(given, file.filename))
   const whole = { ...file, project_id: project, purpose: form.purpose, ttl: fileTtl(form) }
-  const record = await finishUpload(pool, whole).catch(async (error: unknown) => {
+  const keeping = keep.form && keep.answer(toFile)
+  const record = await finishUpload(pool, whole, keeping).catch(async (error: unknown) => {
     // The answer may be lost and the file made all the same: nobody else has its id.
     // If it cannot be asked for either, the first error counts: it says that the outcome is unknown.
     const made = await getFile(pool, project, file.id).catch(() => null)

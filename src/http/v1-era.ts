@@ -30,8 +30,13 @@ export function registerV1Era(app: FastifyInstance): void {
     done()
   })
   app.addHook('preSerialization', (request, _reply, payload, done) => {
-    done(null, isRecord(payload) && isV1Era(request) ? toV1(payload) : payload)
+    done(null, inEraOf(request, payload))
   })
+}
+
+/** An answer in the form of the version that its request is of. */
+export function inEraOf(request: FastifyRequest, answer: unknown): unknown {
+  return isRecord(answer) && isV1Era(request) ? toV1(answer) : answer
 }
 
 type Json = Record<string, unknown>

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { PageQuery } from '../contract/paging.ts'
 import type { AssistantRecord } from '../domain/records.ts'
+import { keepAnswer, keepNothing, type Keeping, type KeptAnswer } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { withoutSeq, type AssistantRow } from './rows.ts'
@@ -28,8 +29,17 @@ const list = {
   cursor: 'select seq from assistants where project_id = $1 and id = $2',
 }
 
-export async function insertAssistant(pool: pg.Pool, a: AssistantRecord): Promise<void> {
-  await query(pool, 'insert_assistant', insertText, [a.id, a.project_id, a.created_at, ...changeable(a)])
+export async function insertAssistant(
+  pool: pg.Pool,
+  a: AssistantRecord,
+  kept: KeptAnswer | null = null,
+): Promise<void> {
+  const values = [a.id, a.project_id, a.created_at, ...changeable(a)]
+  if (kept === null) return void (await query(pool, 'insert_assistant', insertText, values))
+  await inTransaction(pool, async (client) => {
+    await client.query({ name: 'insert_assistant', text: insertText, values })
+    await keepAnswer(client, kept)
+  })
 }
 
 /** The changeable columns in the statements' order, after id and project (and creation time, on insert). */
@@ -64,11 +74,15 @@ export async function updateAssistant(
   project: string,
   id: string,
   change: (assistant: AssistantRecord) => AssistantRecord,
+  keeping: Keeping<AssistantRecord> = keepNothing,
 ): Promise<AssistantRecord | null> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<AssistantRow>(lockText, [id, project])
     const next = rows[0] ? change(withoutSeq(rows[0])) : null
-    if (next) await client.query(updateText, [id, project, ...changeable(next)])
+    if (next) {
+      await client.query(updateText, [id, project, ...changeable(next)])
+      await keepAnswer(client, keeping(next))
+    }
     return next
   })
 }

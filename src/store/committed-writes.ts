@@ -6,7 +6,10 @@ import type { ThreadWrite } from './thread-write.ts'
 
 // Subqueries with `limit 1` instead of `exists`: those may be planned as a hash of the whole table.
 const text = `
-select x.n, case x.kind
+select x.n, case when x.key is not null then
+    coalesce((select stamp from idempotency_keys
+      where project_id = x.project_id and key = x.key limit 1) = x.key_stamp, false)
+  else case x.kind
     when 'create_thread' then
       (select id from threads where id = x.thread_id and project_id = x.project_id limit 1) is not null
     when 'append' then
@@ -43,10 +46,10 @@ select x.n, case x.kind
         where thread_id = x.thread_id and id = x.run_id and project_id = x.project_id limit 1) = x.stamp, false)
       or (select id from run_steps
         where thread_id = x.thread_id and id = x.step_id and project_id = x.project_id limit 1) is not null
-  end as done
+  end end as done
 from jsonb_to_recordset($1::jsonb) as x(
   n int, kind text, project_id text, thread_id text, message_id text, run_id text, stamp bigint, step_id text,
-  term int, last_no int)
+  term int, last_no int, key text, key_stamp bigint)
 order by x.n`
 
 /**
@@ -60,7 +63,8 @@ export async function committedWrites(pool: pg.Pool, batch: ThreadWrite[]): Prom
     kind: write.kind,
     project_id: write.thread.project_id,
     thread_id: write.thread.id,
-    ...ownIds(write),
+    // The answer that is kept with a write says it best: it stays as it is for a day.
+    ...(write.kept ? { key: write.kept.key, key_stamp: write.kept.stamp } : ownIds(write)),
   }))
   const rows = await query<{ done: boolean }>(pool, 'committed_writes', text, [JSON.stringify(keys)])
   return rows.map(({ done }) => done)

@@ -1,6 +1,7 @@
 import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { waitingRunState } from '../domain/run.ts'
+import { keepNothing, type KeptAnswer } from './idempotency.ts'
 import { applyRunEvent } from './run-writes.ts'
 import type { Store } from './store.ts'
 import { replacingBefore } from './thread-queue.ts'
@@ -16,15 +17,19 @@ export type Entered =
   | { outcome: 'locked'; runId: string }
   | { outcome: 'full' }
 
-/** Commits the write as `policyOf` says, which is told the thread's own policy. */
+/**
+ * Commits the write as `policyOf` says, which is told the thread's own policy. `keptFor` gives the answer that is kept
+ * with the write, by the run as it comes in.
+ */
 export async function enterThread(
   store: Store,
   write: Extract<ThreadWrite, { kind: 'append' | 'create_run' }>,
   policyOf: (own: ThreadPolicy | null) => ThreadPolicy,
+  keptFor: (run: RunRecord | undefined) => KeptAnswer | null = keepNothing,
 ): Promise<Entered> {
   const run = 'run' in write ? write.run : undefined
   for (;;) {
-    const now = await store.write(write)
+    const now = await store.write({ ...write, kept: keptFor(run) })
     if (now.outcome === 'gone') return now
     if (now.outcome === 'ok') return { outcome: 'ok', run }
     if (now.outcome !== 'locked') throw new Error(`a thread was entered with the outcome ${now.outcome}`)
@@ -32,7 +37,8 @@ export async function enterThread(
     if (policy === 'reject') return now
     const waiting = run && { ...run, state: waitingRunState(run.state.deadline) }
     const front = policy === 'replace'
-    const later = await store.write({ ...write, kind: 'enqueue', run: waiting, front })
+    const kept = keptFor(waiting)
+    const later = await store.write({ ...write, kind: 'enqueue', run: waiting, front, kept })
     if (later.outcome === 'gone' || later.outcome === 'full') return later
     // The run that held it has ended since.
     if (later.outcome !== 'ok') continue

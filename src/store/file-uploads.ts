@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { FileRecord } from '../domain/records.ts'
-import { query } from './pool.ts'
+import { keepAnswer, type Keeping } from './idempotency.ts'
+import { inTransaction, query } from './pool.ts'
 
 // A file on its way in and on its way out (sql/0002_files.sql): nothing of it is to be seen in between.
 
@@ -67,11 +68,20 @@ export interface FinishedUpload extends Pick<
 }
 
 /** Makes the file visible. Null if the upload is no longer there: it stood still for too long. */
-export async function finishUpload(pool: pg.Pool, upload: FinishedUpload): Promise<FileRecord | null> {
+export async function finishUpload(
+  pool: pg.Pool,
+  upload: FinishedUpload,
+  keeping: Keeping<FileRecord> | null = null,
+): Promise<FileRecord | null> {
   const { id, project_id, filename, purpose, bytes, ttl } = upload
   const values = [id, project_id, filename, purpose, bytes, ttl]
-  const rows = await query<FileRecord>(pool, 'finish_file_upload', finishText, values)
-  return rows[0] ?? null
+  const statement = { name: 'finish_file_upload', text: finishText, values }
+  if (keeping === null) return (await pool.query<FileRecord>(statement)).rows[0] ?? null
+  return inTransaction(pool, async (client) => {
+    const [file = null] = (await client.query<FileRecord>(statement)).rows
+    if (file) await keepAnswer(client, keeping(file))
+    return file
+  })
 }
 
 /** Leaves what has come in to the sweep. */

@@ -3,6 +3,7 @@ import type { Metadata } from '../contract/schema.ts'
 import type { PageQuery } from '../contract/paging.ts'
 import type { HostedToolName } from '../contract/tools.ts'
 import type { MessageRecord } from '../domain/records.ts'
+import { keepAnswer, keepNothing, type Keeping } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { withoutSeq, type MessageRow } from './rows.ts'
@@ -111,13 +112,16 @@ export async function updateMessageMetadata(
   thread: string,
   id: string,
   change: (metadata: Metadata) => Metadata,
+  keeping: Keeping<MessageRecord> = keepNothing,
 ): Promise<MessageRecord | null> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<MessageRow>(lockText, [project, thread, id])
     if (!rows[0]) return null
     const metadata = change(rows[0].metadata)
     await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
-    return { ...withoutSeq(rows[0]), metadata }
+    const message = { ...withoutSeq(rows[0]), metadata }
+    await keepAnswer(client, keeping(message))
+    return message
   })
 }
 

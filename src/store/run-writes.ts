@@ -7,6 +7,7 @@ import type { EventBatch } from '../domain/event-log.ts'
 import { toStep } from '../domain/to-wire.ts'
 import { isWaiting, transition, type RunEvent } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
+import { keepNothing, type Keeping, type KeptAnswer } from './idempotency.ts'
 import { openMessages } from './messages.ts'
 import { getRun } from './runs.ts'
 import { stepsOfRun } from './steps.ts'
@@ -39,6 +40,8 @@ export interface LogTail {
 export interface RowsAndEvents {
   rows: WrittenRows
   events: StreamEvent[]
+  /** The answer of the request that the change is made for. */
+  kept?: KeptAnswer | null
 }
 
 /**
@@ -63,7 +66,7 @@ export async function commitTransition(
     if (state === 'drop') return { kind: 'dropped', run }
     next = { ...run, state }
   }
-  const { rows, events: own } = rowsFor(next)
+  const { rows, events: own, kept } = rowsFor(next)
   const batch = batchOf(run, next, [...passed, ...own], tail)
   const waited = isWaiting(run.state)
   const written = await store.write({
@@ -76,6 +79,7 @@ export async function commitTransition(
     withdraws: isTerminal(next.state.status) && waited,
     rows,
     log: batchRow(run.id, batch, tail),
+    kept,
   })
   if (written.outcome === 'gone') return { kind: 'gone' }
   if (written.outcome !== 'ok') return { kind: 'stale' }
@@ -125,6 +129,12 @@ export function announce(store: Pick<Store, 'signals'>, run: RunRecord, batch: E
   store.signals.changed(run)
 }
 
+/** A run after a change, with all that it has done. */
+export interface ChangedRun {
+  run: RunRecord
+  steps: StepRecord[]
+}
+
 /**
  * Applies an event to a stored run, whoever owns it, and closes what it had open if that ends it. `eventFor` is
  * asked again whenever the run has changed in between; it may throw to give up. Announces what it committed.
@@ -133,28 +143,45 @@ export async function applyRunEvent(
   store: Store,
   key: RunKey,
   eventFor: (run: RunRecord, open: OpenItems) => { event: RunEvent; steps?: StepRecord[] },
-): Promise<Applied> {
+  keeping: Keeping<ChangedRun> = keepNothing,
+): Promise<Exclude<Applied, { kind: 'applied' }> | ({ kind: 'applied' } & ChangedRun)> {
   for (;;) {
     const run = await getRun(store.pool, key.project_id, key.thread_id, key.id)
     if (!run) return { kind: 'gone' }
-    const open = isTerminal(run.state.status) ? { steps: [], messages: [] } : await readOpenItems(store, key)
-    const { event, steps } = eventFor(run, open)
-    const applied = await commitTransition(store, run, [event], (next) =>
-      rowsOf(next, open, store.clock.now(), steps),
-    )
+    const { all, open } = isTerminal(run.state.status) ? nothing : await readItems(store, key)
+    const { event, steps: answered } = eventFor(run, open)
+    let steps = all
+    const applied = await commitTransition(store, run, [event], (next) => {
+      const written = rowsOf(next, open, store.clock.now(), answered)
+      const changed = new Map(written.rows.changedSteps.map((step) => [step.id, step]))
+      steps = all.map((step) => changed.get(step.id) ?? step)
+      return { ...written, kept: keeping({ run: next, steps }) }
+    })
     if (applied.kind === 'stale') continue
-    if (applied.kind === 'applied') announce(store, applied.run, applied.batch)
-    return applied
+    if (applied.kind !== 'applied') return applied
+    announce(store, applied.run, applied.batch)
+    return { kind: 'applied', run: applied.run, steps }
   }
 }
 
+interface Items {
+  all: StepRecord[]
+  open: OpenItems
+}
+
+const nothing: Items = { all: [], open: { steps: [], messages: [] } }
+
 /** What the run has begun and not ended. */
 export async function readOpenItems(store: Store, key: RunKey): Promise<OpenItems> {
-  const [steps, messages] = await Promise.all([
+  return (await readItems(store, key)).open
+}
+
+async function readItems(store: Store, key: RunKey): Promise<Items> {
+  const [all, messages] = await Promise.all([
     stepsOfRun(store.pool, key.project_id, key.thread_id, key.id),
     openMessages(store.pool, key.project_id, key.thread_id, key.id),
   ])
-  return { steps: steps.filter((step) => step.status === 'in_progress'), messages }
+  return { all, open: { steps: all.filter((step) => step.status === 'in_progress'), messages } }
 }
 
 /** Rows and events of a change made from outside the turn: items close when the run ends or the turn is dropped. */

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import type { Metadata } from '../contract/schema.ts'
 import type { PageQuery } from '../contract/paging.ts'
 import type { RunRecord } from '../domain/records.ts'
+import { keepAnswer, keepNothing, type Keeping } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { runOf, type RunRow } from './rows.ts'
@@ -90,13 +91,16 @@ export async function updateRunMetadata(
   thread: string,
   id: string,
   change: (metadata: Metadata) => Metadata,
+  keeping: Keeping<RunRecord> = keepNothing,
 ): Promise<RunRecord | null> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<RunRow>(lockText, [project, thread, id])
     if (!rows[0]) return null
     const metadata = change(rows[0].metadata)
     await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
-    return { ...runOf(rows[0]), metadata }
+    const run = { ...runOf(rows[0]), metadata }
+    await keepAnswer(client, keeping(run))
+    return run
   })
 }
 

@@ -18,6 +18,7 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): string[] 
     JSON.stringify(batch.flatMap(stepRows)),
     JSON.stringify(removed),
     logRows(batch),
+    JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
   ]
 }
 

@@ -129,6 +129,14 @@ with op as materialized (
     ends boolean)
   join go using (n)
   on conflict do nothing
+), kept as (
+  insert into idempotency_keys (project_id, key, stamp, fingerprint, status, headers, body, stream, created_at)
+  select x.project_id, x.key, x.stamp, x.fingerprint, x.status, x.headers, x.body, nullif(x.stream, 'null'),
+    floor(threadmill_now())::bigint
+  from jsonb_to_recordset($6::jsonb) as x(
+    n int, project_id text, key text, stamp bigint, fingerprint text, status int, headers jsonb, body text,
+    stream jsonb)
+  join go using (n)
 )
 select op.n, held.active_run_id as run_id, held.policy,
   case when go.n is null and held.n is null then 'gone'

@@ -4,14 +4,18 @@ import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../domain/records.ts'
 import type { Lease } from '../domain/run.ts'
 import type { LogRow } from './event-log.ts'
+import type { KeptAnswer } from './idempotency.ts'
 import { queryOnce } from './pool.ts'
 import { writeParameters } from './thread-write-rows.ts'
 import { threadWritesText } from './thread-write-sql.ts'
 
 // What may be written to a thread, and its commit: many writes in one statement (thread-write-sql.ts).
 
-/** One write to one thread. Rows in it belong to that thread. */
-export type ThreadWrite =
+/** One write to one thread, with the answer to be kept if its request has an Idempotency-Key. */
+export type ThreadWrite = ThreadChange & { kept?: KeptAnswer | null }
+
+/** Rows in it belong to the thread. */
+type ThreadChange =
   /** A new thread, its first messages, and perhaps the run that holds it. */
   | { kind: 'create_thread'; thread: ThreadRecord; messages: MessageRecord[]; run?: RunRecord }
   /** Needs a thread without an active run. */

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { PageQuery } from '../contract/paging.ts'
 import type { ThreadRecord } from '../domain/records.ts'
+import { keepAnswer, keepNothing, type Keeping } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import { withoutSeq } from './rows.ts'
@@ -58,6 +59,7 @@ export async function updateThread(
   project: string,
   id: string,
   change: (thread: ThreadRecord) => ThreadRecord,
+  keeping: Keeping<ThreadRecord> = keepNothing,
 ): Promise<ThreadRecord | null> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<ThreadRecord>(lockText, [id, project])
@@ -66,6 +68,7 @@ export async function updateThread(
       const resources = next.tool_resources && JSON.stringify(next.tool_resources)
       const values = [id, project, JSON.stringify(next.metadata), resources, next.policy]
       await client.query(updateText, values)
+      await keepAnswer(client, keeping(next))
     }
     return next
   })

@@ -3,6 +3,7 @@ import { notFound } from '../../contract/errors.ts'
 import { AssistantObject, Deleted } from '../../contract/objects.ts'
 import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import { CreateAssistant, ModifyAssistant } from '../../contract/requests.ts'
+import type { AssistantRecord } from '../../domain/records.ts'
 import { toAssistant } from '../../domain/to-wire.ts'
 import {
   deleteAssistant,
@@ -12,7 +13,7 @@ import {
   updateAssistant,
 } from '../../store/assistants.ts'
 import type { HttpContext } from '../context.ts'
-import { tellNoStore } from '../hosted-tools.ts'
+import { noStoreHeaders, tellNoStore } from '../hosted-tools.ts'
 import { refuseMissingFiles } from '../named-files.ts'
 import { changedAssistant, newAssistant } from '../new-records.ts'
 import { route } from '../route.ts'
@@ -43,11 +44,12 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['x-tools-not-run'],
       errors: ['not_found'],
     },
-    async ({ reply, project, body }) => {
+    async ({ reply, project, body, keep }) => {
       checkResources(body.tool_resources)
       await refuseMissingFiles(pool, project, { resources: body.tool_resources })
       const assistant = newAssistant(project, store.clock.now(), body)
-      await insertAssistant(pool, assistant)
+      const keeping = keep.answer(toAssistant, () => noStoreHeaders(body.tool_resources))
+      await insertAssistant(pool, assistant, keeping(assistant))
       tellNoStore(context, reply, body.tool_resources)
       return toAssistant(assistant)
     },
@@ -100,9 +102,10 @@ function assistantByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpCont
       body: ModifyAssistant,
       answer: AssistantObject,
     },
-    async ({ project, params: { assistant_id: id }, body }) => {
+    async ({ project, params: { assistant_id: id }, body, keep }) => {
       await refuseMissingFiles(pool, project, { resources: body.tool_resources })
-      const assistant = await updateAssistant(pool, project, id, (old) => changedAssistant(old, body))
+      const change = (old: AssistantRecord) => changedAssistant(old, body)
+      const assistant = await updateAssistant(pool, project, id, change, keep.answer(toAssistant))
       if (!assistant) throw notFound('assistant', id)
       return toAssistant(assistant)
     },

@@ -47,11 +47,11 @@ function createRoute(app: FastifyInstance, context: HttpContext): void {
       form: CreateFile,
       answer: FileObject,
     },
-    async ({ request, project }) => {
+    async ({ request, project, keep }) => {
       request.socket.setTimeout(stalledMs)
       try {
         if (!request.isMultipart()) throw noForm(request.headers['content-type'])
-        return toFile(await receiveFile(context, project, request))
+        return toFile(await receiveFile(context, project, request, keep))
       } catch (error) {
         discardRest(request.raw)
         throw error

@@ -5,6 +5,7 @@ import { AssistantFile } from '../../contract/file-object.ts'
 import { OpenAIAssistant } from '../../contract/memgpt-objects.ts'
 import { MemgptAttachFile, MemgptCreateAssistant, MemgptPage } from '../../contract/memgpt-requests.ts'
 import { Deleted } from '../../contract/objects.ts'
+import type { AssistantRecord } from '../../domain/records.ts'
 import { toMemgptAssistant } from '../../domain/to-memgpt.ts'
 import {
   deleteAssistant,
@@ -55,10 +56,10 @@ function writeRoutes(app: FastifyInstance, { store }: HttpContext): void {
       answer: OpenAIAssistant,
       errors: ['not_found', 'unknown_parameter'],
     },
-    async ({ project, body }) => {
+    async ({ project, body, keep }) => {
       await check(project, body)
       const assistant = newAssistant(project, store.clock.now(), assistantFields(body))
-      await insertAssistant(pool, assistant)
+      await insertAssistant(pool, assistant, keep.answer(toMemgptAssistant)(assistant))
       return toMemgptAssistant(assistant)
     },
   )
@@ -76,11 +77,10 @@ function writeRoutes(app: FastifyInstance, { store }: HttpContext): void {
       answer: OpenAIAssistant,
       errors: ['unknown_parameter'],
     },
-    async ({ project, params: { assistant_id: id }, body }) => {
+    async ({ project, params: { assistant_id: id }, body, keep }) => {
       await check(project, body)
-      const assistant = await updateAssistant(pool, project, id, (old) =>
-        changedAssistant(old, assistantChanges(body, old)),
-      )
+      const change = (old: AssistantRecord) => changedAssistant(old, assistantChanges(body, old))
+      const assistant = await updateAssistant(pool, project, id, change, keep.answer(toMemgptAssistant))
       if (!assistant) throw notFound('assistant', id)
       return toMemgptAssistant(assistant)
     },
@@ -156,8 +156,8 @@ function fileWriteRoutes(app: FastifyInstance, { store: { pool } }: HttpContext)
       answer: AssistantFile,
       errors: ['array_too_long'],
     },
-    async ({ project, params: { assistant_id }, body: { file_id } }) =>
-      giveFile(pool, project, assistant_id, file_id),
+    async ({ project, params: { assistant_id }, body: { file_id }, keep }) =>
+      giveFile(pool, project, assistant_id, file_id, keep),
   )
 
   route(

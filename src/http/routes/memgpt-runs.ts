@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { notFound } from '../../contract/errors.ts'
 import { OpenAIRun, OpenAIRunStep } from '../../contract/memgpt-objects.ts'
@@ -12,10 +12,12 @@ import {
 import type { ThreadPolicy } from '../../contract/thread-policy.ts'
 import type { RunRecord } from '../../domain/records.ts'
 import { toMemgptRun, toMemgptStep } from '../../domain/to-memgpt.ts'
+import type { ChangedRun } from '../../store/run-writes.ts'
 import { getRun, listRuns } from '../../store/runs.ts'
 import { callStepsOfRuns, getStep, listSteps } from '../../store/steps.ts'
 import { getThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
+import type { Keep } from '../idempotency.ts'
 import { outputsOf, pageOf, refuseV2Keys, runFields } from '../memgpt-input.ts'
 import { checkId, route } from '../route.ts'
 import {
@@ -45,12 +47,20 @@ export function memgptRunRoutes(app: FastifyInstance, context: HttpContext): voi
 }
 
 /** A run with the calls that it has made. */
-async function shown({ store }: HttpContext, run: RunRecord): Promise<OpenAIRun> {
-  const steps = await callStepsOfRuns(store.pool, run.project_id, run.thread_id, [run.id])
-  return toMemgptRun(run, steps)
-}
+const showChanged = ({ run, steps }: ChangedRun): OpenAIRun => toMemgptRun(run, steps)
 
 function createRoutes(app: FastifyInstance, context: HttpContext): void {
+  const show = (run: RunRecord) => toMemgptRun(run, [])
+  const begin = async (reply: FastifyReply, pending: PendingRun, keep: Keep) =>
+    show(
+      await commitRun(
+        context,
+        reply,
+        pending,
+        keep.answer(show, () => pending.headers),
+      ),
+    )
+
   route(
     app,
     {
@@ -66,13 +76,13 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['x-tools-not-run'],
       errors: ['active_run_blocks_run', 'unknown_parameter', 'tool_not_available'],
     },
-    async ({ reply, project, policy, params: { thread_id }, body }) => {
+    async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
       refuseV2Keys('run', body, MemgptCreateRun)
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
       const additional_instructions = body.additional_instructions ?? null
       const fields = { ...runFields(body), additional_instructions }
       const pending = await newRunOnThread(context, project, thread_id, fields, policy)
-      return toMemgptRun(await commitRun(context, reply, pending), [])
+      return begin(reply, pending, keep)
     },
   )
 
@@ -97,12 +107,12 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
         'tool_not_available',
       ],
     },
-    async ({ reply, project, policy, body }) => {
+    async ({ reply, project, policy, body, keep }) => {
       refuseV2Keys('run', body, MemgptCreateThreadRun)
       refuseV2Keys('thread', body.thread, MemgptCreateThreadRun.properties.thread, 'thread.')
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
       const pending = await onThreadOrNew(context, project, body, policy)
-      return toMemgptRun(await commitRun(context, reply, pending), [])
+      return begin(reply, pending, keep)
     },
   )
 }
@@ -163,7 +173,7 @@ function readRoutes(app: FastifyInstance, context: HttpContext): void {
     async ({ request, reply, project, params }) => {
       const run = await waitForRun(context, runKey(project, params), request, reply)
       if (!run) throw notFound('run', params.run_id)
-      return shown(context, run)
+      return toMemgptRun(run, await callStepsOfRuns(context.store.pool, project, params.thread_id, [run.id]))
     },
   )
 }
@@ -181,10 +191,13 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       body: MemgptModify,
       answer: OpenAIRun,
     },
-    async ({ project, params, body: { metadata } }) => {
-      const run = await changeRunMetadata(context, runKey(project, params), metadata)
-      if (!run) throw notFound('run', params.run_id)
-      return shown(context, run)
+    async ({ project, params, body: { metadata }, keep }) => {
+      const { thread_id, run_id } = params
+      const steps = await callStepsOfRuns(context.store.pool, project, thread_id, [run_id])
+      const show = (run: RunRecord) => toMemgptRun(run, steps)
+      const run = await changeRunMetadata(context, runKey(project, params), metadata, keep.answer(show))
+      if (!run) throw notFound('run', run_id)
+      return show(run)
     },
   )
 
@@ -200,7 +213,8 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: OpenAIRun,
       errors: ['run_not_cancellable'],
     },
-    async ({ project, params }) => shown(context, await cancelRun(context, runKey(project, params))),
+    async ({ project, params, keep }) =>
+      showChanged(await cancelRun(context, runKey(project, params), keep.answer(showChanged))),
   )
 
   route(
@@ -216,10 +230,10 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: OpenAIRun,
       errors: ['run_takes_no_outputs', 'outputs_do_not_match', 'unknown_parameter', 'missing_parameter'],
     },
-    async ({ project, params, body }) => {
+    async ({ project, params, body, keep }) => {
       refuseV2Keys('outputs', body, MemgptSubmit)
-      const outputs = outputsOf(body)
-      return shown(context, await submitOutputs(context, runKey(project, params), outputs))
+      const key = runKey(project, params)
+      return showChanged(await submitOutputs(context, key, outputsOf(body), keep.answer(showChanged)))
     },
   )
 }

@@ -10,7 +10,9 @@ import {
   MemgptPage,
 } from '../../contract/memgpt-requests.ts'
 import { Deleted } from '../../contract/objects.ts'
+import type { Metadata } from '../../contract/schema.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
+import type { ThreadRecord } from '../../domain/records.ts'
 import { toMemgptMessage, toMemgptThread } from '../../domain/to-memgpt.ts'
 import { deleteThread } from '../../store/delete-thread.ts'
 import { getMessage, listMessages, updateMessageMetadata } from '../../store/messages.ts'
@@ -21,7 +23,7 @@ import { pageOf, refuseV2Keys } from '../memgpt-input.ts'
 import { addMessage } from '../message-actions.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
-import { tellPolicy } from '../thread-policy.ts'
+import { policyHeaders, tellPolicy } from '../thread-policy.ts'
 
 // Threads and messages in the memgpt dialect (memgpt-dialect.md §5).
 
@@ -56,7 +58,7 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       headers: ['x-thread-policy'],
       errors: ['unknown_parameter'],
     },
-    async ({ reply, project, policy, body }) => {
+    async ({ reply, project, policy, body, keep }) => {
       refuseV2Keys('thread', body, MemgptCreateThread)
       const { messages: texts, metadata } = body
       const now = store.clock.now()
@@ -64,7 +66,8 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       const messages = (texts ?? []).map((content) =>
         newMessage(project, thread.id, now, { role: 'user', content }),
       )
-      await store.write({ kind: 'create_thread', thread, messages })
+      const kept = keep.answer(toMemgptThread, policyHeaders)(thread)
+      await store.write({ kind: 'create_thread', thread, messages, kept })
       tellPolicy(reply, thread)
       return toMemgptThread(thread)
     },
@@ -108,13 +111,15 @@ function changeThreadRoutes(app: FastifyInstance, { store }: HttpContext): void 
       headers: ['x-thread-policy'],
       errors: ['unknown_parameter'],
     },
-    async ({ reply, project, policy, params: { thread_id }, body }) => {
+    async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
       refuseV2Keys('thread', body, MemgptModify)
-      const thread = await updateThread(store.pool, project, thread_id, (old) => ({
+      const change = (old: ThreadRecord) => ({
         ...old,
         metadata: mergeMetadata(old.metadata, body.metadata),
         policy: policy ?? old.policy,
-      }))
+      })
+      const keeping = keep.answer(toMemgptThread, policyHeaders)
+      const thread = await updateThread(store.pool, project, thread_id, change, keeping)
       if (!thread) throw notFound('thread', thread_id)
       tellPolicy(reply, thread)
       return toMemgptThread(thread)
@@ -156,12 +161,13 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
       policy: 'applies',
       errors: ['active_run_blocks_message', 'unknown_parameter'],
     },
-    async ({ project, policy, params: { thread_id }, body }) => {
+    async ({ project, policy, params: { thread_id }, body, keep }) => {
       refuseV2Keys('message', body, MemgptCreateMessage)
       const { role, content, file_ids, metadata } = body
       const attachments = (file_ids ?? []).map((file_id) => ({ file_id, tools: [] }))
       const message = { role, content, attachments, metadata: metadata ?? null }
-      return toMemgptMessage(await addMessage(context, project, thread_id, message, policy))
+      const keeping = keep.answer(toMemgptMessage)
+      return toMemgptMessage(await addMessage(context, project, thread_id, message, policy, keeping))
     },
   )
 
@@ -218,10 +224,10 @@ function messageByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpContex
       body: MemgptModify,
       answer: OpenAIMessage,
     },
-    async ({ project, params: { thread_id, message_id }, body: { metadata } }) => {
-      const message = await updateMessageMetadata(pool, project, thread_id, message_id, (old) =>
-        mergeMetadata(old, metadata),
-      )
+    async ({ project, params: { thread_id, message_id }, body: { metadata }, keep }) => {
+      const change = (old: Metadata) => mergeMetadata(old, metadata)
+      const keeping = keep.answer(toMemgptMessage)
+      const message = await updateMessageMetadata(pool, project, thread_id, message_id, change, keeping)
       if (!message) throw notFound('message', message_id)
       return toMemgptMessage(message)
     },

@@ -4,6 +4,7 @@ import { ApiError, notFound } from '../../contract/errors.ts'
 import { Deleted, MessageObject } from '../../contract/objects.ts'
 import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import { CreateMessage, ModifyMetadata } from '../../contract/requests.ts'
+import type { Metadata } from '../../contract/schema.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
 import { toMessage } from '../../domain/to-wire.ts'
 import { getMessage, listMessages, updateMessageMetadata } from '../../store/messages.ts'
@@ -75,8 +76,8 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       policy: 'applies',
       errors: ['active_run_blocks_message'],
     },
-    async ({ project, policy, params: { thread_id }, body }) =>
-      toMessage(await addMessage(context, project, thread_id, body, policy)),
+    async ({ project, policy, params: { thread_id }, body, keep }) =>
+      toMessage(await addMessage(context, project, thread_id, body, policy, keep.answer(toMessage))),
   )
 
   route(
@@ -90,10 +91,10 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       body: ModifyMetadata,
       answer: MessageObject,
     },
-    async ({ project, params: { thread_id, message_id }, body: { metadata } }) => {
-      const message = await updateMessageMetadata(store.pool, project, thread_id, message_id, (old) =>
-        mergeMetadata(old, metadata),
-      )
+    async ({ project, params: { thread_id, message_id }, body: { metadata }, keep }) => {
+      const change = (old: Metadata) => mergeMetadata(old, metadata)
+      const keeping = keep.answer(toMessage)
+      const message = await updateMessageMetadata(store.pool, project, thread_id, message_id, change, keeping)
       if (!message) throw notFound('message', message_id)
       return toMessage(message)
     },

@@ -1,16 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { ApiError, notFound } from '../../contract/errors.ts'
-import { isBehind, logStart, readPlace, type EventPlace, type PlacedEvent } from '../../domain/event-log.ts'
-import type { RunRecord } from '../../domain/records.ts'
-import { eventsToldAgain } from '../../domain/told-again.ts'
-import { logExtent } from '../../store/event-log.ts'
-import { messagesOfRun } from '../../store/messages.ts'
-import { getRun } from '../../store/runs.ts'
-import { stepsOfRun } from '../../store/steps.ts'
+import { ApiError } from '../../contract/errors.ts'
+import { logStart, readPlace, type EventPlace } from '../../domain/event-log.ts'
 import type { HttpContext } from '../context.ts'
+import { rejoinRun } from '../rejoin.ts'
 import { route } from '../route.ts'
-import { RunStream } from '../run-stream.ts'
 import { runKey } from './runs.ts'
 
 const EventsQuery = Type.Object({
@@ -41,23 +35,7 @@ export function runEventRoutes(app: FastifyInstance, context: HttpContext): void
     },
     async ({ request, reply, project, params, query }) => {
       const after = placeOf(request.headers['last-event-id'], query.after)
-      const key = runKey(project, params)
-      // It listens before the run is read: what happens in between is not missed.
-      const stream = new RunStream(context, key, 'end')
-      try {
-        const run = await getRun(context.store.pool, project, params.thread_id, params.run_id)
-        if (!run) throw notFound('run', params.run_id)
-        const again = await toldAgain(context, run)
-        if (again)
-          stream.tell(
-            reply,
-            again.filter(({ place }) => isBehind(place, after)),
-          )
-        else stream.open(reply, run, { after, version: null })
-      } catch (error) {
-        stream.close()
-        throw error
-      }
+      await rejoinRun(context, reply, runKey(project, params), after, 'end')
       return undefined
     },
   )
@@ -75,26 +53,4 @@ function placeOf(header: string | string[] | undefined, query: string | undefine
     `Invalid '${name}': '${shown}'. Expected the id of an event, for instance '3.17'.`,
     name,
   )
-}
-
-/**
- * The events of a run that ended so long ago that its log is not kept, or that has none from an older version; null
- * for any other. They have a term of their own: whoever broke off while there was a log gets all of them.
- */
-async function toldAgain(
-  { store, eventsKeptFor }: HttpContext,
-  run: RunRecord,
-): Promise<PlacedEvent[] | null> {
-  if (!('ended_at' in run.state)) return null
-  const { project_id, thread_id, id, state } = run
-  const kept = store.clock.now() < state.ended_at + eventsKeptFor
-  if (kept && (await logExtent(store.pool, run)).begins) return null
-  const [steps, messages] = await Promise.all([
-    stepsOfRun(store.pool, project_id, thread_id, id),
-    messagesOfRun(store.pool, project_id, thread_id, id),
-  ])
-  return eventsToldAgain(run, steps, messages).map((event, no) => ({
-    event,
-    place: { term: state.version + 1, no },
-  }))
 }

@@ -6,10 +6,11 @@ import { ListObject, PageQuery, RunStepInclude, toList } from '../../contract/pa
 import { CreateRun, CreateThreadAndRun, ModifyMetadata, SubmitToolOutputs } from '../../contract/requests.ts'
 import type { RunRecord } from '../../domain/records.ts'
 import { toRun } from '../../domain/to-wire.ts'
-import type { RunKey } from '../../store/run-writes.ts'
+import type { ChangedRun, RunKey } from '../../store/run-writes.ts'
 import { listRuns } from '../../store/runs.ts'
 import { getThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
+import type { Keep } from '../idempotency.ts'
 import { route } from '../route.ts'
 import {
   cancelRun,
@@ -43,14 +44,28 @@ export function runKey(project_id: string, params: { thread_id: string; run_id: 
 
 /** Shows a run, and how soon to ask again while it has not ended (wire.md §1 "openai-poll-after-ms"). */
 export function answerRun(reply: FastifyReply, run: RunRecord): RunObject {
-  if (!isTerminal(run.state.status)) reply.header('openai-poll-after-ms', pollAfterMs)
+  reply.headers(pollHeaders(run))
   return toRun(run)
 }
 
+function pollHeaders(run: RunRecord): Record<string, string> {
+  return isTerminal(run.state.status) ? {} : { 'openai-poll-after-ms': pollAfterMs }
+}
+
+/** Keeps the answer to what changes a run. */
+const keepChanged = (keep: Keep) =>
+  keep.answer(
+    ({ run }: ChangedRun) => toRun(run),
+    ({ run }) => pollHeaders(run),
+  )
+
 function createRoutes(app: FastifyInstance, context: HttpContext): void {
-  const begin = async (reply: FastifyReply, pending: PendingRun, stream: boolean) => {
-    if (!stream) return answerRun(reply, await commitRun(context, reply, pending))
-    await streamRun(context, reply, pending)
+  const begin = async (reply: FastifyReply, pending: PendingRun, stream: boolean, keep: Keep) => {
+    if (!stream) {
+      const keeping = keep.answer(toRun, (run) => ({ ...pollHeaders(run), ...pending.headers }))
+      return answerRun(reply, await commitRun(context, reply, pending, keeping))
+    }
+    await streamRun(context, reply, pending, keep)
     return undefined
   }
 
@@ -69,8 +84,8 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['openai-poll-after-ms', 'x-tools-not-run', 'x-thread-policy'],
       errors: ['not_found', 'malformed_id', 'tool_choice_unknown', 'tool_not_available'],
     },
-    async ({ reply, project, policy, body }) =>
-      begin(reply, await newThreadWithRun(context, project, body, policy), body.stream === true),
+    async ({ reply, project, policy, body, keep }) =>
+      begin(reply, await newThreadWithRun(context, project, body, policy), body.stream === true, keep),
   )
 
   route(
@@ -89,8 +104,10 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['openai-poll-after-ms', 'x-tools-not-run'],
       errors: ['active_run_blocks_run', 'tool_choice_unknown', 'tool_not_available'],
     },
-    async ({ reply, project, policy, params: { thread_id }, body }) =>
-      begin(reply, await newRunOnThread(context, project, thread_id, body, policy), body.stream === true),
+    async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
+      const pending = await newRunOnThread(context, project, thread_id, body, policy)
+      return begin(reply, pending, body.stream === true, keep)
+    },
   )
 }
 
@@ -148,8 +165,9 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: RunObject,
       headers: ['openai-poll-after-ms'],
     },
-    async ({ reply, project, params, body: { metadata } }) => {
-      const run = await changeRunMetadata(context, runKey(project, params), metadata)
+    async ({ reply, project, params, body: { metadata }, keep }) => {
+      const keeping = keep.answer(toRun, pollHeaders)
+      const run = await changeRunMetadata(context, runKey(project, params), metadata, keeping)
       if (!run) throw notFound('run', params.run_id)
       return answerRun(reply, run)
     },
@@ -168,7 +186,10 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['openai-poll-after-ms'],
       errors: ['run_not_cancellable'],
     },
-    async ({ reply, project, params }) => answerRun(reply, await cancelRun(context, runKey(project, params))),
+    async ({ reply, project, params, keep }) => {
+      const { run } = await cancelRun(context, runKey(project, params), keepChanged(keep))
+      return answerRun(reply, run)
+    },
   )
 
   route(
@@ -187,10 +208,13 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['openai-poll-after-ms'],
       errors: ['run_takes_no_outputs', 'outputs_do_not_match'],
     },
-    async ({ reply, project, params, body }) => {
+    async ({ reply, project, params, body: { stream, tool_outputs }, keep }) => {
       const key = runKey(project, params)
-      if (body.stream !== true) return answerRun(reply, await submitOutputs(context, key, body.tool_outputs))
-      await streamOutputs(context, reply, key, body.tool_outputs)
+      if (stream !== true) {
+        const { run } = await submitOutputs(context, key, tool_outputs, keepChanged(keep))
+        return answerRun(reply, run)
+      }
+      await streamOutputs(context, reply, key, tool_outputs, keep)
       return undefined
     },
   )

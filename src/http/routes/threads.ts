@@ -4,15 +4,16 @@ import { Deleted, ThreadObject } from '../../contract/objects.ts'
 import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import { CreateThread, ModifyThread } from '../../contract/requests.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
+import type { ThreadRecord } from '../../domain/records.ts'
 import { toThread } from '../../domain/to-wire.ts'
 import { deleteThread } from '../../store/delete-thread.ts'
 import { getThread, listThreads, updateThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
-import { tellNoStore } from '../hosted-tools.ts'
+import { noStoreHeaders, tellNoStore } from '../hosted-tools.ts'
 import { refuseMissingFiles } from '../named-files.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
-import { tellPolicy } from '../thread-policy.ts'
+import { policyHeaders, tellPolicy } from '../thread-policy.ts'
 import { checkResources } from '../tool-resources.ts'
 
 const tag = 'Threads'
@@ -41,13 +42,15 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['x-tools-not-run', 'x-thread-policy'],
       errors: ['not_found'],
     },
-    async ({ reply, project, policy, body }) => {
+    async ({ reply, project, policy, body, keep }) => {
       checkResources(body.tool_resources)
       await refuseMissingFiles(pool, project, { messages: body.messages, resources: body.tool_resources })
       const now = store.clock.now()
       const thread = newThread(project, now, body, policy)
       const messages = (body.messages ?? []).map((message) => newMessage(project, thread.id, now, message))
-      await store.write({ kind: 'create_thread', thread, messages })
+      const headers = { ...policyHeaders(thread), ...noStoreHeaders(body.tool_resources) }
+      const kept = keep.answer(toThread, () => headers)(thread)
+      await store.write({ kind: 'create_thread', thread, messages, kept })
       tellNoStore(context, reply, body.tool_resources)
       tellPolicy(reply, thread)
       return toThread(thread)
@@ -109,14 +112,16 @@ function threadByIdRoutes(app: FastifyInstance, { store }: HttpContext): void {
       policy: 'sets',
       headers: ['x-thread-policy'],
     },
-    async ({ reply, project, policy, params: { thread_id }, body }) => {
+    async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
       await refuseMissingFiles(pool, project, { resources: body.tool_resources })
-      const thread = await updateThread(pool, project, thread_id, (old) => ({
+      const change = (old: ThreadRecord) => ({
         ...old,
         metadata: mergeMetadata(old.metadata, body.metadata),
         tool_resources: body.tool_resources === undefined ? old.tool_resources : body.tool_resources,
         policy: policy ?? old.policy,
-      }))
+      })
+      const keeping = keep.answer(toThread, policyHeaders)
+      const thread = await updateThread(pool, project, thread_id, change, keeping)
       if (!thread) throw notFound('thread', thread_id)
       tellPolicy(reply, thread)
       return toThread(thread)

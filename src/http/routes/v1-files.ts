@@ -88,9 +88,9 @@ function changeAssistantFileRoutes(app: FastifyInstance, { store: { pool } }: Ht
       beta: 'v1',
       errors: ['unknown_url', 'array_too_long'],
     },
-    async ({ request, project, params: { assistant_id }, body: { file_id } }) => {
+    async ({ request, project, params: { assistant_id }, body: { file_id }, keep }) => {
       onlyV1(request)
-      return giveFile(pool, project, assistant_id, file_id)
+      return giveFile(pool, project, assistant_id, file_id, keep)
     },
   )
 
