@@ -201,7 +201,7 @@ test('a write that never left waits 5 s for a connection and fails as not writte
     Array.from({ length: 1_000 }, () => away),
     broken,
   )
-  await assert.rejects(commits.submit(write()), { code: 'ECONNREFUSED' })
+  await assert.rejects(commits.submit(write()), NotSent)
   assert.ok(time() > 5_000 && time() < 6_000)
   const back = lane([away, away, away], broken)
   assert.deepEqual(await back.commits.submit(write()), { outcome: 'ok' })
@@ -216,22 +216,4 @@ test('a deadlock or a lock that is held does not fail a write: it is tried again
     ['ok', 'ok', 'ok', 'ok', 'ok'],
   )
   assert.equal(batches[0], 5)
-})
-
-test('a thread that someone else holds does not keep other threads waiting', async () => {
-  const { client } = server
-  const held = await client.beta.threads.create()
-  const holder = new pg.Client({ connectionString: server.db.url })
-  await holder.connect()
-  await holder.query('begin')
-  await holder.query('select from threads where id = $1 for update', [held.id])
-  const blocked = client.beta.threads.messages.create(held.id, { role: 'user', content: 'late' })
-  let done = false
-  const watched = blocked.then(() => (done = true))
-  for (let i = 0; i < 5; i++) await client.beta.threads.create()
-  assert.equal(done, false)
-  await holder.query('commit')
-  await holder.end()
-  await watched
-  assert.deepEqual(await texts(held.id), ['late'])
 })

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { newId } from '../src/contract/ids.ts'
 import { createLog } from '../src/log.ts'
@@ -259,7 +258,7 @@ test('two changes from one version: one is applied, the other is told', async ()
   assert.deepEqual(outcomes, [{ outcome: 'ok' }, { outcome: 'stale' }])
 })
 
-test('a write that waits for the thread row sees what was committed meanwhile', async () => {
+test('a write that was put off for a held thread row sees what was committed meanwhile', async () => {
   const { id: thread, message } = await aThread()
   const client = new pg.Client({ connectionString: db.url })
   await client.connect()
@@ -267,7 +266,7 @@ test('a write that waits for the thread row sees what was committed meanwhile', 
     await client.query('begin')
     await client.query(`update threads set active_run_id = 'run_x', next_seq = 50 where id = $1`, [thread])
     const waiting = store.write({ kind: 'delete_message', thread: keyOf(thread), messageId: message.id })
-    await blockedWrites(1)
+    await flushed()
     await client.query('commit')
     assert.deepEqual(await waiting, { outcome: 'locked', runId: 'run_x', policy: null })
 
@@ -275,7 +274,7 @@ test('a write that waits for the thread row sees what was committed meanwhile', 
     await client.query('update threads set active_run_id = null, next_seq = 60 where id = $1', [thread])
     const late = newMessage(thread, 'late')
     const second = store.write({ kind: 'append', thread: keyOf(thread), messages: [late] })
-    await blockedWrites(1)
+    await flushed()
     await client.query('commit')
     assert.deepEqual(await second, { outcome: 'ok' })
     const seqs = await db.sql<{ seq: string }>('select seq from messages where id = $1', [late.id])
@@ -284,7 +283,7 @@ test('a write that waits for the thread row sees what was committed meanwhile', 
     await client.query('begin')
     await client.query('update threads set deleted_at = 1 where id = $1', [thread])
     const third = store.write({ kind: 'append', thread: keyOf(thread), messages: [newMessage(thread)] })
-    await blockedWrites(1)
+    await flushed()
     await client.query('commit')
     assert.deepEqual(await third, { outcome: 'gone' })
   } finally {
@@ -292,15 +291,9 @@ test('a write that waits for the thread row sees what was committed meanwhile', 
   }
 })
 
-/** Resolves once so many connections wait for a lock in this database. */
-async function blockedWrites(count: number): Promise<void> {
-  for (;;) {
-    const waiting = await db.sql(
-      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    )
-    if (waiting.length === count) return
-    await setTimeout(5)
-  }
+/** Resolves once what was submitted in this moment went out: it shares its flush. */
+async function flushed(): Promise<void> {
+  await store.write({ kind: 'create_thread', thread: newThread(), messages: [] })
 }
 
 test('lock and run change in one transaction, at the start and at the end', async () => {

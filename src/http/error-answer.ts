@@ -3,6 +3,7 @@ import { ApiError } from '../contract/errors.ts'
 import { toMemgptError } from '../contract/memgpt-errors.ts'
 import { reasonOf } from '../log.ts'
 import { UnknownOutcome } from '../store/group-commit.ts'
+import { NotDone } from '../store/pool.ts'
 import { bodyLimit } from './body.ts'
 import type { HttpContext } from './context.ts'
 import type { Dialect } from './dialect.ts'
@@ -55,6 +56,7 @@ const brokenText =
 function toApiError(error: unknown, writes: boolean): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof UnknownOutcome) return outcomeUnknown()
+  if (error instanceof NotDone) return notReady()
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new ApiError('body_too_large', `The request body is larger than the limit of ${bodyLimit} bytes.`)
@@ -71,10 +73,14 @@ function toApiError(error: unknown, writes: boolean): ApiError {
   const matches = (codes: RegExp, texts: RegExp) =>
     (typeof code === 'string' && codes.test(code)) || texts.test(reasonOf(error))
   if (matches(notDone, notDoneText) || (!writes && matches(broken, brokenText))) {
-    return new ApiError('not_ready', 'The database does not answer at the moment. Try again shortly.')
+    return notReady()
   }
   if (matches(broken, brokenText)) return outcomeUnknown()
   return new ApiError('internal', 'The server had an error while processing your request.')
+}
+
+function notReady(): ApiError {
+  return new ApiError('not_ready', 'The database does not answer at the moment. Try again shortly.')
 }
 
 function outcomeUnknown(): ApiError {

@@ -1,6 +1,7 @@
 import pg from 'pg'
-import { NotSent } from './pool.ts'
+import { NotDone, NotSent, Unsendable } from './pool.ts'
 import type { BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
+import { sizeOf } from './write-size.ts'
 
 // Concurrent writes share one statement and one fsync: while a flush is under way, what arrives waits and goes
 // out together in the next. One lane: two would make smaller batches for more work in Postgres.
@@ -12,6 +13,9 @@ import type { BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
 /** Writes of one batch. The statement's joins grow with the square of it. */
 const maxBatch = 64
 
+/** Characters of one batch, about. Postgres takes 256 MiB of JSON, and a batch keeps all others waiting. */
+const maxSize = 8 << 20
+
 /** Milliseconds. */
 const limits = {
   /** How long a write waits for a database that cannot be reached; nothing of it was written then. */
@@ -22,6 +26,10 @@ const limits = {
   unknown: 8_000,
   /** How often a write is sent again after its flush was lost. From the first loss on it goes alone. */
   losses: 3,
+  /** How often a write finds its rows held before it may wait for them, which keeps the lane waiting too. */
+  patience: 2,
+  /** How long nobody may after one did so in vain. */
+  impatience: 3_000,
   firstPause: 20,
   longestPause: 500,
 }
@@ -29,12 +37,16 @@ const limits = {
 /** The connection broke during a commit, and Postgres could not be asked what became of it. */
 export class UnknownOutcome extends Error {}
 
+export interface HowToCommit {
+  /** Threads that are left go to those that wait for them, in the same transaction, which takes several statements. */
+  promotes: boolean
+  /** Rows that others hold are waited for. */
+  waits: boolean
+}
+
 export interface Lane {
-  /**
-   * Writes a batch in one transaction and answers an outcome for each, in order. `promotes`: threads that are left go to
-   * those that wait for them, in the same transaction, which takes several statements.
-   */
-  commit: (batch: ThreadWrite[], promotes: boolean) => Promise<BatchOutcome[]>
+  /** Writes a batch in one transaction and answers an outcome for each, in order. */
+  commit: (batch: ThreadWrite[], how: HowToCommit) => Promise<BatchOutcome[]>
   /** Which of these writes are in the store, by their own ids. */
   committed: (batch: ThreadWrite[]) => Promise<boolean[]>
   /** Milliseconds of a clock that never steps back. */
@@ -44,11 +56,16 @@ export interface Lane {
 
 interface Waiting {
   write: ThreadWrite
+  size: number
   since: number
   tries: number
+  /** How often it has waited for rows that others hold. */
+  waits: number
   /** Flushes with it whose outcome was unknown and that had left nothing of it. */
   losses: number
-  /** Not to be tried before this: someone holds its row. */
+  /** Someone held its row when it was tried last. */
+  held: boolean
+  /** Not to be tried before this. */
   notBefore: number
   /** It was sent before, in a flush whose outcome was unknown: it may be in the store already. */
   replayed: boolean
@@ -63,6 +80,10 @@ const ok: WriteOutcome = { outcome: 'ok' }
 export class GroupCommit {
   #waiting: Waiting[] = []
   #flushing: Promise<void> | null = null
+  /** Ends the pause of a lane that has nothing but writes that are not due. */
+  #wake: () => void = () => {}
+  /** Not before this may a write wait for rows that others hold. */
+  #patientFrom = 0
   readonly #lane: Lane
   readonly #now: () => number
   readonly #pause: (ms: number) => Promise<void>
@@ -82,9 +103,12 @@ export class GroupCommit {
       const since = this.#now()
       this.#waiting.push({
         write,
+        size: sizeOf(write),
         since,
         tries: 0,
+        waits: 0,
         losses: 0,
+        held: false,
         notBefore: 0,
         replayed: false,
         promotes: write.kind === 'promote' || (write.kind === 'advance' && write.withdraws === true),
@@ -92,6 +116,7 @@ export class GroupCommit {
         reject,
       })
       this.#flushing ??= this.#flush()
+      this.#wake()
     })
   }
 
@@ -104,12 +129,38 @@ export class GroupCommit {
     // Let the callers of this tick join the first batch.
     await Promise.resolve()
     while (this.#waiting.length > 0) {
-      const batch = this.#take()
-      if (batch.length > 0) await this.#flushBatch(batch)
-      else await this.#pause(limits.firstPause)
+      const patient = this.#takePatient()
+      const batch = patient ?? this.#take()
+      if (batch.length > 0) await this.#flushBatch(batch, patient !== null)
+      else await this.#pauseUntilDue()
     }
     // In the same breath as the look above: a write that comes in later must find that nobody flushes.
     this.#flushing = null
+  }
+
+  /** Waits for the first write that was put off, or for a new one. */
+  async #pauseUntilDue(): Promise<void> {
+    const first = Math.min(...this.#waiting.map(({ notBefore }) => notBefore || Infinity))
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve))
+    await Promise.race([this.#pause(Math.max(1, first - this.#now())), woken])
+  }
+
+  /**
+   * A write that found its rows held again and again, if it is the turn of one to wait for them: what many change in quick
+   * succession is free only for those that stand in line. Of rows that are held for long, one every few seconds is tried.
+   */
+  #takePatient(): Waiting[] | null {
+    const now = this.#now()
+    if (now < this.#patientFrom) return null
+    const asking = this.#waiting.filter(
+      ({ held, tries, notBefore }) => held && tries >= limits.patience && notBefore <= now,
+    )
+    const [first, ...others] = asking
+    if (!first) return null
+    const chosen = others.reduce((least, one) => (one.waits < least.waits ? one : least), first)
+    this.#waiting = this.#waiting.filter((waiting) => waiting !== chosen)
+    chosen.waits += 1
+    return [chosen]
   }
 
   /** The next batch: the oldest writes, at most one a thread, since a statement changes a row only once. */
@@ -118,12 +169,14 @@ export class GroupCommit {
     const batch: Waiting[] = []
     const left: Waiting[] = []
     const now = this.#now()
+    let size = 0
     for (const waiting of this.#waiting) {
       const thread = waiting.write.thread.id
-      const alone = waiting.losses > 0
-      const fits = alone ? batch.length === 0 : batch.length < maxBatch && !(batch[0]?.losses ?? 0)
+      const joins = batch.length < maxBatch && size + waiting.size <= maxSize && !(batch[0]?.losses ?? 0)
+      const fits = batch.length === 0 || (joins && waiting.losses === 0)
       const alike = waiting.promotes === (batch[0] ?? waiting).promotes
       const due = fits && alike && waiting.notBefore <= now && !threads.has(thread)
+      if (due) size += waiting.size
       ;(due ? batch : left).push(waiting)
       threads.add(thread)
     }
@@ -131,21 +184,24 @@ export class GroupCommit {
     return batch
   }
 
-  async #flushBatch(batch: Waiting[]): Promise<void> {
+  async #flushBatch(batch: Waiting[], waits = false): Promise<void> {
+    if (waits) this.#patientFrom = this.#now() + limits.impatience
     try {
       const promotes = batch[0]?.promotes === true
       const outcomes = await this.#lane.commit(
         batch.map((waiting) => waiting.write),
-        promotes,
+        { promotes, waits },
       )
+      if (waits) this.#patientFrom = 0
       const awaited = batch.filter((_, i) => outcomes[i]?.outcome === 'awaited')
       for (const waiting of awaited) waiting.promotes = true
       this.#waiting.unshift(...awaited)
+      this.#putOff(batch.filter((_, i) => outcomes[i]?.outcome === 'busy'))
       const doubtful = batch.filter((waiting, i) => !this.#settle(waiting, outcomes[i] as BatchOutcome))
       if (doubtful.length > 0) await this.#lookUp(doubtful, 'answered')
     } catch (error) {
       if (error instanceof NotSent) return this.#waitForConnection(batch, error)
-      if (!wasRolledBack(error)) return this.#lookUp(batch, 'lost', error)
+      if (!(error instanceof Unsendable) && !wasRolledBack(error)) return this.#lookUp(batch, 'lost', error)
       // One bad row must not fail its neighbours.
       if (batch.length > 1) for (const waiting of batch) await this.#flushBatch([waiting])
       else if (batch[0]) await this.#afterRollback(batch[0], error)
@@ -154,7 +210,7 @@ export class GroupCommit {
 
   /** Hands an outcome on; false if the write was sent twice and its guard may have met its own first time. */
   #settle(waiting: Waiting, outcome: BatchOutcome): boolean {
-    if (outcome.outcome === 'awaited') return true
+    if (outcome.outcome === 'awaited' || outcome.outcome === 'busy') return true
     if (waiting.replayed && outcome.outcome !== 'ok') return false
     waiting.resolve(outcome)
     return true
@@ -164,14 +220,22 @@ export class GroupCommit {
     const code = error instanceof pg.DatabaseError ? error.code : undefined
     // Its own row of the first time is in the way.
     if (waiting.replayed && code === uniqueViolation) return this.#lookUp([waiting], 'answered', error)
-    const late = this.#now() - waiting.since > limits.contended
-    if (late || code === undefined || !contention.has(code)) return this.#giveUp(waiting, error)
-    this.#postpone([waiting])
+    if (code === undefined || !contention.has(code)) return this.#giveUp(waiting, error)
+    this.#putOff([waiting], error)
+  }
+
+  /** Tries writes again later that others' locks keep from being done, 10 s at most. Nothing is said of an earlier sending. */
+  #putOff(batch: Waiting[], cause?: unknown): void {
+    const late = (waiting: Waiting) => this.#now() - waiting.since > limits.contended
+    const held = new NotDone('others hold what is to be changed', { cause })
+    for (const waiting of batch) waiting.held = true
+    for (const waiting of batch.filter(late)) this.#giveUp(waiting, held)
+    this.#postpone(batch.filter((waiting) => !late(waiting)))
   }
 
   async #waitForConnection(batch: Waiting[], error: NotSent): Promise<void> {
     const expired = (waiting: Waiting) => this.#now() - waiting.since > limits.unsent
-    for (const waiting of batch.filter(expired)) this.#giveUp(waiting, error.cause ?? error)
+    for (const waiting of batch.filter(expired)) this.#giveUp(waiting, error)
     this.#postpone(batch.filter((waiting) => !expired(waiting)))
   }
 

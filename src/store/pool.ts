@@ -84,28 +84,67 @@ export async function query<R extends pg.QueryResultRow>(
   return result.rows
 }
 
+/** A write that was surely not done. */
+export class NotDone extends Error {}
+
 /** The statement did not reach Postgres: there was no connection to send it on. */
-export class NotSent extends Error {}
+export class NotSent extends NotDone {}
+
+/** The statement cannot be sent at all, now or later. */
+export class Unsendable extends Error {}
+
+/** Characters of parameters from which on a statement gets more time: a slow link needs it to carry them. */
+const large = 1 << 20
+
+/** Milliseconds that each of these gives it. */
+const msPerLarge = 1_000
 
 /**
  * As `query`, for a statement that must not be repeated lightly: throws NotSent if it never left. The connection is
- * kept after an error that Postgres reported.
+ * kept after an error that Postgres reported. A statement with large parameters may take longer than the pool's bounds, by
+ * their size.
  */
 export async function queryOnce<R extends pg.QueryResultRow>(
   pool: pg.Pool,
   name: string,
   text: string,
-  values: unknown[],
+  values: string[],
 ): Promise<R[]> {
   const client = await connectOnce(pool)
+  const size = values.reduce((sum, value) => sum + value.length, 0)
+  const extra = size < large ? 0 : Math.ceil(size / large) * msPerLarge
   try {
-    const result = await client.query<R>({ name, text, values })
-    client.release()
+    const result = await client.query<R>({ name, text, values, ...(await bounded(client, pool, extra)) })
+    // One whose bounds were moved is not for others.
+    client.release(extra > 0)
     return result.rows
   } catch (error) {
-    client.release(!(error instanceof pg.DatabaseError))
-    throw error
+    client.release(extra > 0 || !(error instanceof pg.DatabaseError))
+    throw notQueryable.test((error as Error).message)
+      ? new NotSent('the connection broke before', { cause: error })
+      : error
   }
+}
+
+/** What pg says of a connection that broke before a statement was sent on it. */
+const notQueryable = /is not queryable$/
+
+/** Gives the next statement of a connection `extra` milliseconds more, on both sides. */
+async function bounded(
+  client: pg.PoolClient,
+  pool: pg.Pool,
+  extra: number,
+): Promise<{ query_timeout?: number }> {
+  if (extra === 0) return {}
+  const { statement_timeout, query_timeout } = pool.options
+  try {
+    await client.query("select set_config('statement_timeout', $1, false)", [
+      `${Number(statement_timeout) + extra}`,
+    ])
+  } catch (cause) {
+    throw new NotSent('the database did not take a setting', { cause })
+  }
+  return { query_timeout: Number(query_timeout) + extra }
 }
 
 function connectOnce(pool: pg.Pool): Promise<pg.PoolClient> {

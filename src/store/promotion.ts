@@ -43,7 +43,7 @@ export class Promotions {
    * As `commitThreadWrites`, for writes that leave threads for which others wait, or that those others make. Runs that get
    * their thread are this node's as far as it has room for them; what follows is told.
    */
-  async commit(batch: ThreadWrite[]): Promise<BatchOutcome[]> {
+  async commit(batch: ThreadWrite[], waits: boolean): Promise<BatchOutcome[]> {
     const { pool, room, node, now, tell } = this.#options
     const places = room.take(batch.length)
     let left = places.count
@@ -51,7 +51,7 @@ export class Promotions {
     let followed: Followed[] = []
     try {
       const outcomes = await inTransactionOnce(pool, async (client) => {
-        const done = await writeAndPromote(client, batch, promoter)
+        const done = await writeAndPromote(client, batch, waits, promoter)
         followed = done.followed
         return done.outcomes
       })
@@ -88,9 +88,10 @@ interface Promoter {
 async function writeAndPromote(
   client: pg.ClientBase,
   batch: ThreadWrite[],
+  waits: boolean,
   promoter: Promoter,
 ): Promise<{ outcomes: BatchOutcome[]; followed: Followed[] }> {
-  const { outcomes, abandoned } = await writeAll(client, batch, promoter.now)
+  const { outcomes, abandoned } = await writeAll(client, batch, waits, promoter.now)
   const done = batch.filter((_, i) => outcomes[i]?.outcome === 'ok')
   const withdrawn = done.flatMap((write) =>
     write.kind === 'advance' && write.withdraws ? { thread_id: write.thread.id, run_id: write.run.id } : [],
@@ -105,10 +106,11 @@ async function writeAndPromote(
 async function writeAll(
   client: pg.ClientBase,
   batch: ThreadWrite[],
+  waits: boolean,
   now: number,
 ): Promise<{ outcomes: BatchOutcome[]; abandoned: Followed[] }> {
   let deletes = batch.filter(({ kind }) => kind === 'delete_thread')
-  if (deletes.length === 0) return { outcomes: await writeThreads(client, batch), abandoned: [] }
+  if (deletes.length === 0) return { outcomes: await writeThreads(client, batch, waits), abandoned: [] }
   // From here on nothing new comes to these threads.
   await lockThreads(client, idsOf(batch))
   for (;;) {
@@ -116,7 +118,7 @@ async function writeAll(
     const runs = await waitingRuns(client, idsOf(deletes), mostWaiting)
     const abandoned = await follow(client, runs, () => ({ type: 'abandon', now }))
     await clearQueues(client, idsOf(deletes))
-    const outcomes = await writeThreads(client, batch)
+    const outcomes = await writeThreads(client, batch, waits)
     const refused = deletes.filter((write) => outcomes[batch.indexOf(write)]?.outcome !== 'ok')
     if (refused.length === 0) return { outcomes, abandoned }
     await client.query('rollback to before_deletes')
@@ -159,6 +161,8 @@ async function follow(
   const outcomes = await writeThreads(
     client,
     followed.map(({ write }) => write),
+    // Their threads are locked, and only metadata of theirs may be changed at the moment.
+    true,
   )
   const late = outcomes.findIndex(({ outcome }) => outcome !== 'ok')
   if (late >= 0) throw new Error(`run ${runs[late]?.id} was changed while its thread was locked`)

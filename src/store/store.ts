@@ -5,7 +5,7 @@ import type pg from 'pg'
 import type { Log } from '../log.ts'
 import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
-import { GroupCommit } from './group-commit.ts'
+import { GroupCommit, type Lane } from './group-commit.ts'
 import { migrate } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes } from './nodes.ts'
@@ -92,14 +92,7 @@ export async function openStore(options: {
     announce({ signals }, run, batch)
   }
   const promotions = new Promotions({ pool: flushPool, room, node, now: () => clock.now(), tell })
-  const commits = new GroupCommit({
-    commit: (batch, promotes) => (promotes ? promotions.commit(batch) : commitThreadWrites(flushPool, batch)),
-    committed: async (batch) => {
-      const done = await committedWrites(flushPool, batch)
-      await promotions.lookUp(batch)
-      return done
-    },
-  })
+  const commits = new GroupCommit(laneOf(flushPool, promotions))
   return {
     pool,
     clock,
@@ -143,6 +136,18 @@ export async function openStore(options: {
       await within(closingMs, commits.idle())
       // A connection that is dead without a word never ends.
       await within(closingMs, Promise.all([notices.close(), pool.end(), flushPool.end(), beatPool.end()]))
+    },
+  }
+}
+
+function laneOf(pool: pg.Pool, promotions: Promotions): Lane {
+  return {
+    commit: (batch, { promotes, waits }) =>
+      promotes ? promotions.commit(batch, waits) : commitThreadWrites(pool, batch, waits),
+    async committed(batch) {
+      const done = await committedWrites(pool, batch)
+      await promotions.lookUp(batch)
+      return done
     },
   }
 }

@@ -1,8 +1,9 @@
 // Every write that a thread's lock governs, as one statement for many threads at once: one round trip, one
-// transaction, one fsync for a whole batch. The statement first locks the thread rows in id order and reads
-// them as they are now; each write then happens only if its guard holds. At most one write per thread may be
-// in a batch (group-commit.ts sees to that). The `limit 1` leaves the planner no other way to a thread row than its
-// id: on a table that was empty when it planned, a join would walk all threads.
+// transaction, one fsync for a whole batch. The statement first locks the thread rows, and those of runs that change, and
+// reads them as they are now; each write then happens only if its guard holds. A row that someone else holds is not waited
+// for: its write is 'busy' and the others are done. At most one write per thread may be in a batch (group-commit.ts sees to
+// that). The `limit 1` leaves the planner no other way to a row than its id: on a table that was empty when it planned, a
+// join would walk all threads.
 
 /** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log. */
 export const threadWritesText = `
@@ -20,8 +21,16 @@ with op as materialized (
   cross join lateral (
     select active_run_id, next_seq, waiting, policy from threads
     where id = op.thread_id and project_id = op.project_id and deleted_at is null
-    limit 1 for update
+    limit 1 for update skip locked
   ) t
+), held_run as materialized (
+  select h.n, r.version, r.owner_node, r.lease_epoch
+  from held h
+  cross join lateral (
+    select version, owner_node, lease_epoch from runs where thread_id = h.thread_id and id = h.run_id
+    limit 1 for no key update skip locked
+  ) r
+  where h.kind in ('advance', 'delete_thread', 'log')
 ), new_thread as (
   insert into threads (id, project_id, created_at, tool_resources, metadata, next_seq, active_run_id,
     policy)
@@ -35,18 +44,13 @@ with op as materialized (
     calls = nullif(h.calls, 'null'), error = nullif(h.error, 'null'), reason = h.reason,
     prompt_tokens = h.prompt_tokens, completion_tokens = h.completion_tokens, total_tokens = h.total_tokens,
     turns = h.turns, attempts = h.attempts, stamp = h.stamp
-  from held h
+  from held h join held_run using (n)
   where h.kind in ('advance', 'delete_thread') and r.thread_id = h.thread_id and r.id = h.run_id
-    and r.version = h.from_version and (h.leave or h.waiting = 0 or not h.release)
+    and held_run.version = h.from_version and (h.leave or h.waiting = 0 or not h.release)
   returning r.id, case when r.metadata <> h.metadata then r.metadata end as metadata
 ), leased as materialized (
-  select h.n from held h
-  cross join lateral (
-    select id from runs
-    where thread_id = h.thread_id and id = h.run_id and owner_node = h.owner_node and lease_epoch = h.lease_epoch
-    limit 1 for share
-  ) r
-  where h.kind = 'log'
+  select n from held h join held_run r using (n)
+  where h.kind = 'log' and r.owner_node = h.owner_node and r.lease_epoch = h.lease_epoch
 ), go as materialized (
   select n, 0::bigint as base, false as waits from op join new_thread on new_thread.id = op.thread_id
   union all
@@ -139,9 +143,15 @@ with op as materialized (
   join go using (n)
 )
 select op.n, held.active_run_id as run_id, held.policy,
-  case when go.n is null and held.n is null then 'gone'
+  case when go.n is null and held.n is null then
+      case when op.kind <> 'create_thread' and (select id from threads
+        where id = op.thread_id and project_id = op.project_id and deleted_at is null limit 1) is not null
+      then 'busy' else 'gone' end
     when go.n is null and op.release and held.waiting > 0 and not op.leave then 'awaited'
-    when go.n is null and op.kind in ('advance', 'delete_thread', 'log') then 'stale'
+    when go.n is null and op.kind in ('advance', 'delete_thread', 'log') then
+      case when op.n not in (select n from held_run) and (select id from runs
+        where thread_id = op.thread_id and id = op.run_id limit 1) is not null
+      then 'busy' else 'stale' end
     when go.n is null and op.kind = 'enqueue' then case when held.waiting < op.most then 'free' else 'full' end
     when go.n is null then 'locked'
     when op.kind = 'delete_message' and op.message_id not in (select id from gone_message) then 'missing'
@@ -149,3 +159,6 @@ select op.n, held.active_run_id as run_id, held.policy,
   (select metadata from advanced where id = op.run_id) as metadata
 from op left join go using (n) left join held using (n)
 order by op.n`
+
+/** The same for a write that may wait for rows that others hold. */
+export const waitingThreadWritesText = threadWritesText.replaceAll(' skip locked', '')

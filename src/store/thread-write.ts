@@ -5,9 +5,9 @@ import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../doma
 import type { Lease } from '../domain/run.ts'
 import type { LogRow } from './event-log.ts'
 import type { KeptAnswer } from './idempotency.ts'
-import { queryOnce } from './pool.ts'
+import { queryOnce, Unsendable } from './pool.ts'
 import { writeParameters } from './thread-write-rows.ts'
-import { threadWritesText } from './thread-write-sql.ts'
+import { threadWritesText, waitingThreadWritesText } from './thread-write-sql.ts'
 
 // What may be written to a thread, and its commit: many writes in one statement (thread-write-sql.ts).
 
@@ -103,28 +103,52 @@ export type WriteOutcome =
   /** The run is no longer at the version that the write was computed from. */
   | { outcome: 'stale' }
 
-/** What a batch may answer besides: the write leaves a thread for which others wait, and was not done for that. */
-export type BatchOutcome = WriteOutcome | { outcome: 'awaited' }
+/** What a batch may answer besides, of a write that was not done. */
+export type BatchOutcome =
+  | WriteOutcome
+  /** It leaves a thread for which others wait. */
+  | { outcome: 'awaited' }
+  /** Someone else holds the row of its thread or run. */
+  | { outcome: 'busy' }
 
 /**
  * Commits a batch of writes to different threads in one transaction. Answers one outcome per write, in order;
  * a write whose guard fails changes nothing and does not disturb the others. An error means that nothing of
  * the batch was written, unless the connection broke in between: then the outcome is unknown, and
- * `committedWrites` tells it.
+ * `committedWrites` tells it. Throws Unsendable for a batch that cannot be put into words. `waits`: rows that others hold are
+ * waited for, as long as the pool's lock time-out lets.
  */
-export async function commitThreadWrites(pool: pg.Pool, batch: ThreadWrite[]): Promise<BatchOutcome[]> {
-  const rows = await queryOnce<OutcomeRow>(pool, name, threadWritesText, writeParameters(batch, false))
-  return outcomesOf(batch, rows)
+export async function commitThreadWrites(
+  pool: pg.Pool,
+  batch: ThreadWrite[],
+  waits = false,
+): Promise<BatchOutcome[]> {
+  const { name, text } = statement(waits)
+  return outcomesOf(batch, await queryOnce<OutcomeRow>(pool, name, text, inWords(batch, false)))
 }
 
 /** The same within a transaction, which will also give threads that are left to those that wait for them. */
-export async function writeThreads(client: pg.ClientBase, batch: ThreadWrite[]): Promise<BatchOutcome[]> {
-  const values = writeParameters(batch, true)
-  const { rows } = await client.query<OutcomeRow>({ name, text: threadWritesText, values })
+export async function writeThreads(
+  client: pg.ClientBase,
+  batch: ThreadWrite[],
+  waits: boolean,
+): Promise<BatchOutcome[]> {
+  const { rows } = await client.query<OutcomeRow>({ ...statement(waits), values: inWords(batch, true) })
   return outcomesOf(batch, rows)
 }
 
-const name = 'commit_thread_writes'
+const statement = (waits: boolean) =>
+  waits
+    ? { name: 'commit_thread_writes_waiting', text: waitingThreadWritesText }
+    : { name: 'commit_thread_writes', text: threadWritesText }
+
+function inWords(batch: ThreadWrite[], leaves: boolean): string[] {
+  try {
+    return writeParameters(batch, leaves)
+  } catch (cause) {
+    throw new Unsendable('a write cannot be sent', { cause })
+  }
+}
 
 interface OutcomeRow {
   n: number
