@@ -4,6 +4,7 @@ import type { AssistantRecord } from '../domain/records.ts'
 import { keepAnswer, keepNothing, type Keeping, type KeptAnswer } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
+import { RecentAssistants } from './recent-assistants.ts'
 import { withoutSeq, type AssistantRow } from './rows.ts'
 
 const columns = `id, project_id, seq, created_at, name, description, model, instructions, tools, tool_resources,
@@ -29,16 +30,24 @@ const list = {
   cursor: 'select seq from assistants where project_id = $1 and id = $2',
 }
 
+/** What is kept of the assistants of a database, for pools that have it to themselves. */
+const kept = new WeakMap<pg.Pool, RecentAssistants>()
+
+/** Keeps assistants that are read through this pool. No other may change them. */
+export function keepAssistants(pool: pg.Pool): void {
+  kept.set(pool, new RecentAssistants())
+}
+
 export async function insertAssistant(
   pool: pg.Pool,
   a: AssistantRecord,
-  kept: KeptAnswer | null = null,
+  answer: KeptAnswer | null = null,
 ): Promise<void> {
   const values = [a.id, a.project_id, a.created_at, ...changeable(a)]
-  if (kept === null) return void (await query(pool, 'insert_assistant', insertText, values))
+  if (answer === null) return void (await query(pool, 'insert_assistant', insertText, values))
   await inTransaction(pool, async (client) => {
     await client.query({ name: 'insert_assistant', text: insertText, values })
-    await keepAnswer(client, kept)
+    await keepAnswer(client, answer)
   })
 }
 
@@ -64,8 +73,16 @@ export async function getAssistant(
   project: string,
   id: string,
 ): Promise<AssistantRecord | null> {
-  const rows = await query<AssistantRow>(pool, 'get_assistant', selectText, [id, project])
-  return rows[0] ? withoutSeq(rows[0]) : null
+  const find = async () => {
+    const rows = await query<AssistantRow>(pool, 'get_assistant', selectText, [id, project])
+    return rows[0] ? withoutSeq(rows[0]) : null
+  }
+  return kept.get(pool)?.read(project, id, find) ?? find()
+}
+
+/** Makes a change to an assistant known to whoever keeps it. */
+function changing<T>(pool: pg.Pool, id: string, change: () => Promise<T>): Promise<T> {
+  return kept.get(pool)?.change(id, change) ?? change()
 }
 
 /** Applies `change` to the stored assistant under its row lock; null if there is none. */
@@ -76,7 +93,7 @@ export async function updateAssistant(
   change: (assistant: AssistantRecord) => AssistantRecord,
   keeping: Keeping<AssistantRecord> = keepNothing,
 ): Promise<AssistantRecord | null> {
-  return inTransaction(pool, async (client) => {
+  const update = async (client: pg.ClientBase) => {
     const { rows } = await client.query<AssistantRow>(lockText, [id, project])
     const next = rows[0] ? change(withoutSeq(rows[0])) : null
     if (next) {
@@ -84,7 +101,8 @@ export async function updateAssistant(
       await keepAnswer(client, keeping(next))
     }
     return next
-  })
+  }
+  return changing(pool, id, () => inTransaction(pool, update))
 }
 
 export async function listAssistants(
@@ -98,11 +116,7 @@ export async function listAssistants(
 
 /** Runs keep the settings that they copied. False if there is no such assistant. */
 export async function deleteAssistant(pool: pg.Pool, project: string, id: string): Promise<boolean> {
-  const rows = await query(
-    pool,
-    'delete_assistant',
-    'delete from assistants where id = $1 and project_id = $2 returning id',
-    [id, project],
-  )
+  const text = 'delete from assistants where id = $1 and project_id = $2 returning id'
+  const rows = await changing(pool, id, () => query(pool, 'delete_assistant', text, [id, project]))
   return rows.length > 0
 }

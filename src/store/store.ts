@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Log } from '../log.ts'
+import { keepAssistants } from './assistants.ts'
 import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
 import { GroupCommit, type Lane } from './group-commit.ts'
@@ -78,6 +79,7 @@ export async function openStore(options: {
   const beatPool = createPool(connection, { max: 1, name: 'heartbeat', log, bounds: bounds.beats })
   const room = new Room()
   const recent = new RecentRuns(options.alone ?? false)
+  if (options.alone) keepAssistants(pool)
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const lease = new NodeLease(monotonic, options.silence)
   const firstBeat = monotonic()
