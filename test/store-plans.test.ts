@@ -67,11 +67,10 @@ async function exerciseAll(): Promise<void> {
   await threads.update(thread, { metadata: { a: 'b' } })
   mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Done.'))
   const run = await threads.runs.createAndPoll(thread, { assistant_id: assistant })
-  const ended = await threads.runs.submitToolOutputsAndPoll(run.id, {
-    thread_id: thread,
-    tool_outputs: [{ tool_call_id: 'call_a', output: '1' }],
-  })
+  const outputs = { thread_id: thread, tool_outputs: [{ tool_call_id: 'call_a', output: '1' }] }
+  const ended = await threads.runs.submitToolOutputsAndPoll(run.id, outputs)
   assert.equal(ended.status, 'completed')
+  await threads.runs.submitToolOutputsStream(run.id, outputs).finalRun()
   await threads.runs.update(run.id, { thread_id: thread, metadata: { a: 'b' } })
   const [message] = (await threads.messages.list(thread)).data
   assert.ok(message)

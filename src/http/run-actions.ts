@@ -9,9 +9,11 @@ import { mergeMetadata, type MetadataChange } from '../domain/metadata.ts'
 import { newRunState } from '../domain/run.ts'
 import { getAssistant } from '../store/assistants.ts'
 import { enterThread } from '../store/enter-thread.ts'
-import type { Keeping } from '../store/idempotency.ts'
+import { answeredTerm } from '../store/event-log.ts'
+import { keepAnswerAlone, KeyTaken, type Keeping, type KeptAnswer } from '../store/idempotency.ts'
 import { applyRunEvent, type ChangedRun, type RunKey } from '../store/run-writes.ts'
 import { updateRunMetadata } from '../store/runs.ts'
+import { stepsOfRun } from '../store/steps.ts'
 import type { HttpContext } from './context.ts'
 import {
   noStoreHeaders,
@@ -23,11 +25,12 @@ import {
 import type { Keep } from './idempotency.ts'
 import { refuseMissingFiles } from './named-files.ts'
 import { newMessage, newRun, newThread } from './new-records.ts'
+import { rejoinRun } from './rejoin.ts'
 import { checkId } from './route.ts'
 import { RunStream } from './run-stream.ts'
 import { queueFull, policyHeaders, tellPolicy } from './thread-policy.ts'
 import { checkResources, threadResources } from './tool-resources.ts'
-import { answeredOutputs } from './tool-outputs.ts'
+import { answeredOutputs, wereSubmitted } from './tool-outputs.ts'
 
 // What clients do to runs, in either dialect.
 
@@ -226,13 +229,28 @@ export async function cancelRun(
   return applied
 }
 
-/** Answers the tool calls that a run waits for. Throws ApiError unless the run asks for exactly these. */
+/**
+ * Answers the tool calls that a run waits for. Throws ApiError unless the run asks for exactly these, or was answered with
+ * these very outputs when it asked last.
+ */
 export async function submitOutputs(
   context: HttpContext,
   key: RunKey,
   outputs: SubmitToolOutputs['tool_outputs'],
   keeping: Keeping<ChangedRun>,
 ): Promise<ChangedRun> {
+  const { repeated, run, steps } = await answerCalls(context, key, outputs, keeping)
+  if (repeated) await keepRepeated(context, keeping({ run, steps }))
+  return { run, steps }
+}
+
+/** As submitOutputs; `repeated` says that the run had these outputs before, and nothing was written. */
+async function answerCalls(
+  context: HttpContext,
+  key: RunKey,
+  outputs: SubmitToolOutputs['tool_outputs'],
+  keeping: Keeping<ChangedRun>,
+): Promise<ChangedRun & { repeated: boolean }> {
   const { store, runTtl } = context
   const applied = await withOwner(context, (owner) => {
     const submit = (run: RunRecord, open: OpenItems) => {
@@ -244,9 +262,17 @@ export async function submitOutputs(
     return applyRunEvent(store, key, submit, keeping)
   })
   if (applied.kind === 'gone') throw notFound('run', key.id)
-  if (applied.kind === 'applied') return applied
-  const text = `Runs in status "${applied.run.state.status}" do not accept tool outputs.`
+  const { run } = applied
+  if (applied.kind === 'applied') return { run, steps: applied.steps, repeated: false }
+  const steps = await stepsOfRun(store.pool, key.project_id, key.thread_id, key.id)
+  if (wereSubmitted(steps, outputs)) return { run, steps, repeated: true }
+  const text = `Runs in status "${run.state.status}" do not accept tool outputs.`
   throw new ApiError('run_takes_no_outputs', text)
+}
+
+/** Keeps the answer to a request that repeated another, and wrote nothing. */
+async function keepRepeated({ store }: HttpContext, kept: KeptAnswer | null): Promise<void> {
+  if (kept && !(await keepAnswerAlone(store.pool, kept))) throw new KeyTaken('another node was at it too')
 }
 
 /** Answers the tool calls and turns the reply into the stream of what follows. */
@@ -260,10 +286,27 @@ export async function streamOutputs(
   // The outputs make a version of the run, and so a term of its log: the answer begins there.
   const keepStream = keep.stream((run) => run.state.version)
   const { stream, result } = await streaming(context, key, () =>
-    submitOutputs(context, key, outputs, ({ run }) => keepStream(run)),
+    answerCalls(context, key, outputs, ({ run }) => keepStream(run)),
   )
+  const { run, repeated } = result
+  if (repeated) {
+    stream.close()
+    return streamRepeated(context, reply, run, keep)
+  }
   timed(reply)
-  const { run } = result
   const { version } = run.state
   stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })
+}
+
+/** What followed when the run got these outputs for the first time. */
+async function streamRepeated(
+  context: HttpContext,
+  reply: FastifyReply,
+  run: RunRecord,
+  keep: Keep,
+): Promise<void> {
+  const term = (await answeredTerm(context.store.pool, run)) ?? logStart.term
+  await keepRepeated(context, keep.stream(() => term)(run))
+  timed(reply)
+  await rejoinRun(context, reply, run, { term, no: -1 }, 'stop')
 }

@@ -40,6 +40,27 @@ export function answeredOutputs(
   })
 }
 
+/**
+ * Whether these outputs, in whatever order, are those with which the run's latest calls were answered. `steps`: all of
+ * the run's, in order.
+ */
+export function wereSubmitted(
+  steps: readonly StepRecord[],
+  outputs: SubmitToolOutputs['tool_outputs'],
+): boolean {
+  // A step that failed belongs to a turn that was run again: its calls were never asked for.
+  const asked = steps.filter(({ details, status }) => details.type === 'tool_calls' && status !== 'failed')
+  const latest = asked.filter(({ turn }) => turn === asked.at(-1)?.turn)
+  const calls = latest.flatMap(({ details }) => (details.type === 'tool_calls' ? details.tool_calls : []))
+  const given = new Map(outputs.map((output) => [output.tool_call_id, output.output ?? '']))
+  return (
+    calls.length > 0 &&
+    latest.every(({ status }) => status === 'completed') &&
+    outputs.length === calls.length &&
+    calls.every((call) => given.get(call.id) === call.function.output)
+  )
+}
+
 function sameIds(expected: string[], got: string[]): boolean {
   const given = new Set(got)
   return expected.length === got.length && expected.every((id) => given.has(id))

@@ -85,6 +85,25 @@ export async function logExtent(
   return rows[0] ?? { begins: false, ends: false }
 }
 
+// Within JSON a text cannot hold a quote, so that what is looked for can only be the name of an event.
+const answeredText = `
+select term from run_events
+where project_id = $1 and thread_id = $2 and run_id = $3 and term > (
+  select term from run_events
+  where project_id = $1 and thread_id = $2 and run_id = $3
+    and strpos(events, '"thread.run.requires_action"') > 0
+  order by term desc limit 1)
+order by term limit 1`
+
+/** The term of whoever answered the run's latest calls; null if the log does not tell of it any more. */
+export async function answeredTerm(
+  pool: pg.Pool,
+  { project_id, thread_id, id }: RunKey,
+): Promise<number | null> {
+  const rows = await query<{ term: number }>(pool, 'answered_term', answeredText, [project_id, thread_id, id])
+  return rows[0]?.term ?? null
+}
+
 // The row that ends a log goes when the others have gone, which a later call sees: it is how a log is found.
 const purgeText = `
 with old as materialized (
