@@ -5,6 +5,7 @@ import { startApp, type App, type Tuning } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { judgingFetch } from './contract.ts'
+import { atEnd } from './database.ts'
 import { startServer, type ServerOptions, type TestServer } from './server.ts'
 
 // Several servers on one database, and rows of it that someone else holds.
@@ -37,6 +38,28 @@ export async function anotherNode(
   t.after(() => app.stop())
   const settings = { baseURL: `${app.url}/v1`, apiKey: 'unused', maxRetries: 0, fetch: judgingFetch }
   return { app, client: new OpenAI(settings) }
+}
+
+/** A server on the model of `server` and the database at `url`, for all tests of the file; and requests to it by hand. */
+export async function nodeAt(
+  server: TestServer,
+  url: string,
+  tuning: Tuning = {},
+): Promise<Pick<TestServer, 'fetch'>> {
+  const config = readConfig({
+    PORT: '0',
+    DATABASE_URL: url,
+    OPENAI_BASE_URL: server.mock.baseUrl,
+    OPENAI_API_KEY: 'sk-test-of-the-backend',
+  })
+  const app = await startApp(config, createLog('silent'), tuning)
+  atEnd(() => app.stop())
+  const fetch: TestServer['fetch'] = (path, init = {}) => {
+    const headers = new Headers(init.headers)
+    if (!headers.has('openai-beta')) headers.set('openai-beta', 'assistants=v2')
+    return judgingFetch(app.url + path, { ...init, headers })
+  }
+  return { fetch }
 }
 
 /** Runs a statement in a transaction that stays open, for the locks it takes; answers how to end it. */

@@ -13,6 +13,8 @@ export interface PgProxy {
   lost: number
   /** Passes nothing on any more and closes nothing: a half-open connection. */
   blackHole: boolean
+  /** Breaks all connections. */
+  cutAll(): void
 }
 
 /** Starts a proxy to the database of `target` for the tests of this file. */
@@ -62,6 +64,9 @@ export async function startPgProxy(target: string): Promise<PgProxy> {
     url: url.href,
     lost: 0,
     blackHole: false,
+    cutAll() {
+      for (const socket of sockets) socket.destroy()
+    },
     loseAnswersOf(statement, count) {
       ;[losing, left] = [statement, count]
     },
