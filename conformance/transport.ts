@@ -67,7 +67,7 @@ export const transportChecks: Check[] = [
   check('transport.empty-body-without-content-type', '§1 Empty POST bodies', async (t) => {
     const run = await t.hanging()
     const path = `${runPath(run)}/cancel`
-    const bytes = `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${t.options.apiKey}\r\nopenai-beta: assistants=v2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`
+    const bytes = `POST ${path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${t.options.apiKey}\r\nopenai-beta: assistants=v2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`
     assert.match(await spoken(t.url, bytes, /"cancelling"/), /^HTTP\/1\.1 200/)
     await t.stopped(run)
   }),
@@ -179,8 +179,10 @@ export const transportChecks: Check[] = [
     const { id } = await t.thread()
     const allowed = async (origin: string) => {
       const { headers, status } = await t.raw('GET', `/v1/threads/${id}`, undefined, { ...v2, origin })
-      assert.equal(status, 200)
-      return headers.get('access-control-allow-origin')
+      // A page that may not read the answer may as well be refused.
+      const read = headers.get('access-control-allow-origin')
+      assert.equal(status, read === null && status === 403 ? 403 : 200)
+      return read
     }
     assert.equal(await allowed('http://127.0.0.1:3000'), 'http://127.0.0.1:3000')
     assert.equal(await allowed('https://stranger.example'), null)
@@ -196,7 +198,7 @@ export const transportChecks: Check[] = [
   }),
   check('transport.body-limit', '§1 body limit', async (t) => {
     // The length alone tells.
-    const bytes = `POST /v1/threads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${t.options.apiKey}\r\ncontent-type: application/json\r\ncontent-length: 4000000000\r\n\r\n`
+    const bytes = `POST /v1/threads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${t.options.apiKey}\r\ncontent-type: application/json\r\ncontent-length: 4000000000\r\n\r\n`
     const heard = await spoken(t.url, bytes, /\r\n\r\n.*\}\s*$/s)
     assert.match(heard, /^HTTP\/1\.1 413/)
     const { error } = JSON.parse(heard.split('\r\n\r\n')[1] ?? '') as { error: ErrorFields }

@@ -108,6 +108,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       dialect: config.dialect,
       unknownKeys: config.unknownKeys,
       allowedOrigins: config.allowedOrigins,
+      allowedHosts: config.allowedHosts,
       runTtl: config.runTtl,
       eventsKeptFor: config.eventsKeptFor,
       threadPolicy: config.threadPolicy,

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { isLoopback } from './contract/loopback.ts'
 import type { LogLevel } from './log.ts'
 import { parseAliases, type Aliases } from './models/aliases.ts'
 import { parseWindows, type Windows } from './models/windows.ts'
@@ -23,6 +24,8 @@ export interface Config {
   unknownKeys: 'refuse' | 'ignore'
   /** Origins of web pages that may call, besides those on this machine. */
   allowedOrigins: string[]
+  /** Names and addresses that requests may name as their host, besides those of this machine; without ports. */
+  allowedHosts: string[]
   /** Seconds after which a run expires. */
   runTtl: number
   /** Seconds for which the events of a run are kept, counted from its end. */
@@ -50,8 +53,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const get = (name: string) => env[name]?.trim() || null
   const key = get('OPENAI_API_KEY')
   const url = get('OPENAI_BASE_URL') ?? (key ? openAiUrl : null)
+  const host = get('HOST') ?? '127.0.0.1'
+  refuseOpenDoor(host, get('ALLOW_ANONYMOUS'))
   return {
-    host: get('HOST') ?? '127.0.0.1',
+    host,
     port: integer('PORT', get('PORT'), 8283, 0, 65_535),
     dataDir: resolve(get('DATA_DIR') ?? './data'),
     databaseUrl: databaseUrl(get('DATABASE_URL')),
@@ -62,6 +67,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     logLevel: oneOf('LOG_LEVEL', get('LOG_LEVEL') ?? 'info', logLevels),
     dialect: oneOf('ASSISTANTS_DIALECT', get('ASSISTANTS_DIALECT') ?? 'auto', dialects),
     unknownKeys: oneOf('UNKNOWN_PARAMETERS', get('UNKNOWN_PARAMETERS') ?? 'refuse', unknownKeys),
+    allowedHosts: hosts(get('ALLOWED_HOSTS') ?? '', host),
     allowedOrigins: origins(get('ALLOWED_ORIGINS') ?? ''),
     runTtl: integer('RUN_EXPIRES_AFTER', get('RUN_EXPIRES_AFTER'), 600, 1, 31_536_000),
     eventsKeptFor: integer('EVENTS_KEPT_FOR', get('EVENTS_KEPT_FOR'), 3_600, 0, 31_536_000),
@@ -69,6 +75,18 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     threadPolicy: oneOf('THREAD_POLICY', get('THREAD_POLICY') ?? 'reject', threadPolicies),
     capacity: integer('MAX_CONCURRENT_RUNS', get('MAX_CONCURRENT_RUNS'), 10_000, 1, 1_000_000),
   }
+}
+
+/** There are no keys yet: whoever reaches the port is let in. On this machine that is its user. */
+function refuseOpenDoor(host: string, anonymous: string | null): void {
+  if (anonymous !== null && anonymous !== '0' && anonymous !== '1') {
+    throw new ConfigError(`ALLOW_ANONYMOUS must be 0 or 1, and it is "${anonymous}".`)
+  }
+  if (anonymous === '1' || isLoopback(host)) return
+  throw new ConfigError(
+    `HOST is "${host}", where others than you may reach this server, and it would let all of them in. Leave HOST at 127.0.0.1 ` +
+      'and put a proxy that asks for a password in front, or set ALLOW_ANONYMOUS=1 if everyone may come in.',
+  )
 }
 
 function integer(name: string, text: string | null, otherwise: number, least: number, most: number): number {
@@ -106,6 +124,18 @@ function origins(text: string): string[] {
     )
   }
   return listed
+}
+
+/** Host names or addresses as requests name them, without ports; the one that is listened on is among them. */
+function hosts(text: string, listening: string): string[] {
+  const listed = text.split(',').flatMap((one) => one.trim().toLowerCase() || [])
+  for (const host of listed) {
+    if (/^[a-z0-9.-]+$|^\[[0-9a-f:.]+\]$/.test(host)) continue
+    throw new ConfigError(
+      `ALLOWED_HOSTS must list host names such as threadmill.example.com, without ports, and has "${host}".`,
+    )
+  }
+  return [...listed, listening.includes(':') ? `[${listening}]` : listening.toLowerCase()]
 }
 
 function parsed<T>(read: () => T): T {

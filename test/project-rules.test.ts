@@ -42,7 +42,7 @@ const imports: Record<string, string[]> = {
   // Single files.
   log: [],
   // Settings are judged by those who use them.
-  config: ['models', 'log'],
+  config: ['models', 'contract', 'log'],
   'self-url': ['config'],
   app: ['config', 'self-url', 'http', 'engine', 'memory', 'tools', 'models', 'store', 'log'],
   main: ['app', 'config', 'store', 'log'],

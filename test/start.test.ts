@@ -244,7 +244,7 @@ test('an OPENAI_BASE_URL that leads to this very server is refused', async (t) =
   ]
   for (const [host, target] of cases) {
     const url = `http://${target}:${port}/v1`
-    const said = await refusalOf(t, { HOST: host, PORT: port, OPENAI_BASE_URL: url })
+    const said = await refusalOf(t, { HOST: host, PORT: port, OPENAI_BASE_URL: url, ALLOW_ANONYMOUS: '1' })
     assert.match(
       said,
       /OPENAI_BASE_URL \(http:.*\) is the address of this server itself\. Set it to the model/,

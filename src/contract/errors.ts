@@ -67,6 +67,8 @@ export const errorKinds = {
   malformed_idempotency_key: invalid('invalid_value'),
   idempotency_key_reused: invalid('idempotency_key_reused'),
   idempotency_key_in_use: invalid('idempotency_key_in_use', 409),
+  host_not_allowed: invalid('host_not_allowed', 403),
+  origin_not_allowed: invalid('origin_not_allowed', 403),
   headers_too_large: invalid(null, 431),
   request_timeout: invalid(null, 408),
   unknown_url: invalid('unknown_url', 404),

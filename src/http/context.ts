@@ -15,6 +15,8 @@ export interface HttpContext {
   dialect: DialectSetting
   /** Origins of pages that may call, besides those on this machine. */
   allowedOrigins: readonly string[]
+  /** Names that the server answers to, besides those of this machine itself. */
+  allowedHosts: readonly string[]
   /** What to do with keys of a body that the operation does not know. */
   unknownKeys: UnknownKeys
   /** Seconds after which a run expires, counted from its creation and again from each submit. */

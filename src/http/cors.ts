@@ -1,5 +1,6 @@
 import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
+import { isAllowedOrigin } from './access.ts'
 
 // Pages of other origins (wire.md §1 "CORS"): those on this machine may call, and those that the operator lists.
 
@@ -14,15 +15,6 @@ const exposed = [
   'retry-after',
   'retry-after-ms',
 ]
-
-/** Whether a page of this origin may read our answers. */
-export function isAllowedOrigin(origin: string, listed: readonly string[]): boolean {
-  if (listed.includes(origin)) return true
-  if (!URL.canParse(origin)) return false
-  const { hostname, protocol } = new URL(origin)
-  if (protocol !== 'http:' && protocol !== 'https:') return false
-  return hostname === '[::1]' || /^(?:.+\.)?localhost$|^127(?:\.\d{1,3}){3}$/.test(hostname)
-}
 
 /** Answers preflights and names the origins that may read. Any header may be sent: SDKs add new ones. */
 export function registerCors(app: FastifyInstance, listed: readonly string[]): void {

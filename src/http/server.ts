@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { ApiError, unknownUrl } from '../contract/errors.ts'
+import { unknownUrl } from '../contract/errors.ts'
 import { newRequestId } from '../contract/ids.ts'
+import { checkAccess } from './access.ts'
 import { bodyLimit, registerBodyParsers } from './body.ts'
 import { answerClientError } from './client-error.ts'
 import type { HttpContext } from './context.ts'
@@ -67,7 +68,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
   })
   // Before the body is read, and after CORS has said who may read the answer.
   app.addHook('preParsing', (request, _reply, _body, done) => {
-    checkHost(request)
+    checkAccess(request, context)
     checkOverride(request.headers)
     if (request.is404) throw unknownUrl(request.method, request.originalUrl)
     done()
@@ -98,12 +99,6 @@ export function buildServer(context: HttpContext): FastifyInstance {
   }
   docsRoutes(app, described)
   return app
-}
-
-/** Throws for a request without a host, which HTTP/1.1 demands (RFC 9112 §3.2). */
-function checkHost({ headers, raw }: FastifyRequest): void {
-  if (headers.host !== undefined || raw.httpVersion === '1.0') return
-  throw new ApiError('malformed_request', 'The request has no Host header.')
 }
 
 /** Lets a route be registered once for each dialect; what has no form in the request's is answered in v2. */

@@ -53,7 +53,7 @@ export async function openUpload(url: string, bytes: Buffer, length?: number): P
   // A connection that is cut off while we send is what some tests are about.
   socket.on('error', () => {})
   const size = length === undefined ? 'transfer-encoding: chunked' : `content-length: ${length}`
-  socket.write(`POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-type: ${formType}\r\n${size}\r\n\r\n`)
+  socket.write(`POST /v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${formType}\r\n${size}\r\n\r\n`)
   socket.write(bytes)
   return {
     socket,

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import { test } from 'node:test'
+import { readConfig } from '../src/config.ts'
+import { startServer } from './support/server.ts'
+
+// Which names the server answers to, which pages may call, and when it refuses to start. A page of anybody's can make a
+// browser of this machine send requests here.
+
+const server = await startServer({
+  env: { ALLOWED_HOSTS: 'threads.example.com', ALLOWED_ORIGINS: 'https://app.example.com' },
+})
+
+interface Answer {
+  status: number
+  body: { error?: { code: string | null; message: string } }
+}
+
+/** A request whose Host and Origin fetch would not let through. */
+async function send(path: string, headers: Record<string, string>, body?: string): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  const method = body === undefined ? 'GET' : 'POST'
+  const sent = request(server.app.url + path, { method, headers, agent: false }, (answer) => {
+    let text = ''
+    answer.setEncoding('utf8').on('data', (data: string) => (text += data))
+    answer.on('end', () =>
+      resolve({ status: answer.statusCode ?? 0, body: JSON.parse(text) as Answer['body'] }),
+    )
+  })
+  sent.on('error', reject)
+  sent.end(body)
+  return promise
+}
+
+async function threadCount(): Promise<number> {
+  return (await server.db.sql('select id from threads')).length
+}
+
+const ours = [
+  'localhost',
+  'LOCALHOST:1',
+  '127.0.0.1',
+  '127.8.9.1:80',
+  '[::1]:80',
+  'memgpt.localhost',
+  'threads.example.com:443',
+]
+const foreign = [
+  'example.com',
+  'localhost.example.com',
+  '127.0.0.1.example.com',
+  '192.168.1.5',
+  'xthreads.example.com',
+  'example.com:8283',
+]
+
+test('a request to a name of this machine, or a listed one, is answered', async () => {
+  for (const host of ours) assert.equal((await send('/v1/assistants', { host })).status, 200, host)
+})
+
+test('a request to any other name is refused before its body is read, as from a page that rebinds its name', async () => {
+  const before = await threadCount()
+  for (const host of foreign) {
+    const headers = { host, 'content-type': 'application/json' }
+    const { status, body } = await send('/v1/threads', headers, '{"broken')
+    assert.equal(status, 403, host)
+    assert.equal(body.error?.code, 'host_not_allowed')
+    assert.match(body.error?.message ?? '', /ALLOWED_HOSTS/)
+  }
+  assert.equal(await threadCount(), before)
+})
+
+test('probes are answered under any name', async () => {
+  for (const path of ['/healthz', '/readyz'])
+    assert.equal((await send(path, { host: '10.1.2.3:8283' })).status, 200)
+})
+
+test('a page that may not call changes nothing, whatever it sends', async () => {
+  const before = await threadCount()
+  const bodies = [
+    ['application/json', '{}'],
+    ['text/plain', '{}'],
+    ['application/x-www-form-urlencoded', 'a=b'],
+    ['multipart/form-data; boundary=x', '--x--\r\n'],
+  ] as const
+  for (const origin of [
+    'https://evil.example',
+    'null',
+    'http://localhost.evil.example',
+    'file://',
+    'https://app.example.com:8443',
+  ]) {
+    for (const [type, text] of bodies) {
+      for (const path of ['/v1/threads', '/v1/files']) {
+        const { status, body } = await send(path, { origin, 'content-type': type }, text)
+        assert.equal(status, 403, `${origin} ${type} ${path}`)
+        assert.equal(body.error?.code, 'origin_not_allowed')
+      }
+    }
+  }
+  assert.equal(await threadCount(), before)
+})
+
+test('pages of this machine, listed ones and those of the server itself may call', async () => {
+  for (const origin of ['http://localhost:3000', 'http://127.0.0.1', 'https://app.example.com']) {
+    assert.equal(
+      (await send('/v1/threads', { origin, 'content-type': 'application/json' }, '{}')).status,
+      200,
+      origin,
+    )
+  }
+  const own = {
+    host: 'threads.example.com',
+    origin: 'https://threads.example.com',
+    'content-type': 'application/json',
+  }
+  assert.equal((await send('/v1/threads', own, '{}')).status, 200)
+})
+
+test('an address that others reach is refused at start unless ALLOW_ANONYMOUS says that all may come in', () => {
+  for (const HOST of ['0.0.0.0', '::', '192.168.1.5', 'threads.example.com']) {
+    assert.throws(() => readConfig({ HOST }), /HOST is ".*ALLOW_ANONYMOUS=1/)
+    assert.throws(() => readConfig({ HOST, ALLOW_ANONYMOUS: '0' }), /ALLOW_ANONYMOUS=1/)
+    assert.equal(readConfig({ HOST, ALLOW_ANONYMOUS: '1' }).host, HOST)
+  }
+  for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+    assert.equal(readConfig({ HOST }).host, HOST)
+  assert.throws(() => readConfig({ ALLOW_ANONYMOUS: 'yes' }), /ALLOW_ANONYMOUS must be 0 or 1/)
+  assert.throws(
+    () => readConfig({ ALLOWED_HOSTS: 'https://a.example' }),
+    /ALLOWED_HOSTS must list host names/,
+  )
+})
+
+test('the address that is listened on counts as listed', () => {
+  const config = readConfig({
+    HOST: '192.168.1.5',
+    ALLOW_ANONYMOUS: '1',
+    ALLOWED_HOSTS: 'A.example, b.example',
+  })
+  assert.deepEqual(config.allowedHosts, ['a.example', 'b.example', '192.168.1.5'])
+})
