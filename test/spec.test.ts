@@ -117,6 +117,17 @@ test('every test that SPEC.md names is there', () => {
   }
 })
 
+test('every test that docs/guarantees.md names is there, and each of its promises names one', () => {
+  const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8')
+  const promises = text.split('\n').filter((line) => /^\| (?!promise |test )\S/.test(line))
+  assert.ok(promises.length > 20)
+  for (const promise of promises) {
+    const [named] = testsIn(promise)
+    assert.ok(named?.title, `no test proves: ${promise}`)
+    assert.ok(titlesOf(named.file).includes(named.title), `${named.file} has no test "${named.title}"`)
+  }
+})
+
 test('the checklist of SPEC.md says the same from test to invariant as from invariant to test', () => {
   const fromInvariants = [...invariantTexts()].flatMap(([name, text]) =>
     testsIn(text).map(({ file, title }) => `${file} "${title}" ${name}`),
