@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { FastifyRequest } from 'fastify'
 import pg from 'pg'
+import { errorAnswer } from '../src/http/error-answer.ts'
 import { GroupCommit, UnknownOutcome } from '../src/store/group-commit.ts'
-import { NotDone } from '../src/store/pool.ts'
+import { NotDone, NotSent } from '../src/store/pool.ts'
 import { commitThreadWrites, noRows, type BatchOutcome, type ThreadWrite } from '../src/store/thread-write.ts'
 import { advance, keyOf, lease, newMessage, newRun, newThread, now } from './support/records.ts'
 import { startServer, textOf } from './support/server.ts'
@@ -126,6 +128,14 @@ test('a write whose row is held for more than 10 s is given up as not done', asy
   const { commits, time } = lane(() => true, open)
   await assert.rejects(commits.submit(append('thread_held')), NotDone)
   assert.ok(time() > 10_000 && time() < 11_000, `${time()}`)
+})
+
+test('a write that was surely not done is answered as such, whatever the connection said', () => {
+  const cause = new Error('Connection terminated due to connection timeout')
+  const request = { method: 'POST' } as FastifyRequest
+  for (const failure of [new NotSent('no connection', { cause }), new NotDone('held', { cause })])
+    assert.equal(errorAnswer('openai', failure, request).error.key, 'not_ready')
+  assert.equal(errorAnswer('openai', cause, request).error.key, 'outcome_unknown')
 })
 
 test('a write that was sent before and now meets a held row is given up as of unknown outcome', async () => {

@@ -267,6 +267,8 @@ test('a page of another origin may read the errors too', async () => {
     const answer = await server.fetch(path, { headers: { origin, ...headers } })
     assert.ok(answer.status >= 400)
     assert.equal(answer.headers.get('access-control-allow-origin'), origin, path)
+    // A cache must not give one page's answer to another.
+    assert.match(answer.headers.get('vary') ?? '', /^Origin, OpenAI-Beta/, path)
     assert.match(answer.headers.get('access-control-expose-headers') ?? '', /x-request-id/)
     await answer.text()
   }

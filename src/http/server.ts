@@ -123,11 +123,13 @@ function dialectConstraint(dialectFor: (request: IncomingMessage) => Dialect) {
 
 /** wire.md §1 "Response headers"; set early, so that streams carry them too. */
 function standardHeaders(request: FastifyRequest, reply: FastifyReply, dialect: Dialect): void {
+  // CORS has said already that answers vary by Origin.
+  const vary = [reply.getHeader('vary') ?? [], 'OpenAI-Beta, User-Agent, X-Assistants-Dialect'].flat()
   reply.headers({
     'x-request-id': request.id,
     'openai-version': '2020-10-01',
     'x-assistants-dialect': dialect,
-    vary: 'OpenAI-Beta, User-Agent, X-Assistants-Dialect',
+    vary: vary.join(', '),
     'cache-control': 'no-store',
   })
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg'
-import { query } from './pool.ts'
+import { NotDone, query, withoutEffect } from './pool.ts'
+import { Semaphore } from './semaphore.ts'
 
 // The content of files, in pieces of one size but for the last. A piece is what an upload or a download holds in
 // memory at a time; Postgres sends it as text, twice as long.
@@ -16,6 +17,27 @@ insert into file_chunks (file_id, project_id, n, content) select id, project_id,
 
 const selectText = 'select content from file_chunks where file_id = $1 and project_id = $2 and n = $3'
 
+/** Pieces on their way at a time: they take a connection for longer than other statements, and must not take all. */
+const piecesAtOnce = 4
+
+/** Milliseconds that a piece waits for its turn. */
+const turnMs = 8_000
+
+const turns = new WeakMap<pg.Pool, Semaphore>()
+
+async function inTurn<T>(pool: pg.Pool, work: () => Promise<T>): Promise<T> {
+  let semaphore = turns.get(pool)
+  if (!semaphore) turns.set(pool, (semaphore = new Semaphore(piecesAtOnce)))
+  const giveBack = await semaphore.acquire(1, AbortSignal.timeout(turnMs)).catch((cause: unknown) => {
+    throw new NotDone('a piece of a file has waited too long for its turn', { cause })
+  })
+  try {
+    return await work()
+  } finally {
+    giveBack()
+  }
+}
+
 /** Stores the `n`th piece of an upload, from 0. False if the upload is no longer there. */
 export async function insertChunk(
   pool: pg.Pool,
@@ -24,7 +46,8 @@ export async function insertChunk(
   n: number,
   content: Buffer,
 ): Promise<boolean> {
-  const rows = await query(pool, 'insert_file_chunk', insertText, [upload, project, n, content])
+  const values = [upload, project, n, content]
+  const rows = await inTurn(pool, () => withoutEffect(query(pool, 'insert_file_chunk', insertText, values)))
   return rows.length > 0
 }
 
@@ -35,7 +58,10 @@ export async function getChunk(
   file: string,
   n: number,
 ): Promise<Buffer | null> {
-  const rows = await query<{ content: Buffer }>(pool, 'get_file_chunk', selectText, [file, project, n])
+  const values = [file, project, n]
+  const rows = await inTurn(pool, () =>
+    query<{ content: Buffer }>(pool, 'get_file_chunk', selectText, values),
+  )
   return rows[0]?.content ?? null
 }
 

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import type { FileRecord } from '../domain/records.ts'
 import { keepAnswer, type Keeping } from './idempotency.ts'
-import { inTransaction, query } from './pool.ts'
+import { inTransactionOnce, query, queryOnce, withoutEffect } from './pool.ts'
 
 // A file on its way in and on its way out (sql/0002_files.sql): nothing of it is to be seen in between.
 
@@ -55,7 +55,7 @@ delete from file_garbage where id in (select id from gone)
   and not exists (select from file_chunks where file_id = file_garbage.id)`
 
 export async function beginUpload(pool: pg.Pool, project: string, id: string): Promise<void> {
-  await query(pool, 'begin_file_upload', beginText, [id, project])
+  await withoutEffect(query(pool, 'begin_file_upload', beginText, [id, project]))
 }
 
 /** What is known of a file when its last byte has come. */
@@ -67,7 +67,7 @@ export interface FinishedUpload extends Pick<
   ttl: number | null
 }
 
-/** Makes the file visible. Null if the upload is no longer there: it stood still for too long. */
+/** Makes the file visible. Null if the upload is no longer there: it stood still for too long. Throws NotSent if it never began. */
 export async function finishUpload(
   pool: pg.Pool,
   upload: FinishedUpload,
@@ -75,9 +75,10 @@ export async function finishUpload(
 ): Promise<FileRecord | null> {
   const { id, project_id, filename, purpose, bytes, ttl } = upload
   const values = [id, project_id, filename, purpose, bytes, ttl]
-  const statement = { name: 'finish_file_upload', text: finishText, values }
-  if (keeping === null) return (await pool.query<FileRecord>(statement)).rows[0] ?? null
-  return inTransaction(pool, async (client) => {
+  const name = 'finish_file_upload'
+  if (keeping === null) return (await queryOnce<FileRecord>(pool, name, finishText, values))[0] ?? null
+  const statement = { name, text: finishText, values }
+  return inTransactionOnce(pool, async (client) => {
     const [file = null] = (await client.query<FileRecord>(statement)).rows
     if (file) await keepAnswer(client, keeping(file))
     return file

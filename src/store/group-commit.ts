@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { NotDone, NotSent, Unsendable } from './pool.ts'
+import { NotDone, NotSent, Unsendable, wasRolledBack } from './pool.ts'
 import type { BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
 import { sizeOf } from './write-size.ts'
 
@@ -291,8 +291,3 @@ const uniqueViolation = '23505'
 
 /** Deadlock, serialization failure, lock time-out, statement time-out: nothing is wrong with the write itself. */
 const contention: ReadonlySet<string> = new Set(['40P01', '40001', '55P03', '57014'])
-
-/** Whether Postgres itself said that it did nothing. What ends its session may come between a commit and its answer. */
-function wasRolledBack(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
-}

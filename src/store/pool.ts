@@ -90,6 +90,23 @@ export class NotDone extends Error {}
 /** The statement did not reach Postgres: there was no connection to send it on. */
 export class NotSent extends NotDone {}
 
+/** Whether Postgres itself said that it did nothing. What ends its session may come between a commit and its answer. */
+export function wasRolledBack(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
+}
+
+/**
+ * For a statement that has no effect as long as another has not followed it: throws NotDone if its connection broke, since
+ * it may safely be made again.
+ */
+export async function withoutEffect<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw wasRolledBack(error) ? error : new NotDone('the connection to the database broke', { cause: error })
+  }
+}
+
 /** The statement cannot be sent at all, now or later. */
 export class Unsendable extends Error {}
 
@@ -108,10 +125,10 @@ export async function queryOnce<R extends pg.QueryResultRow>(
   pool: pg.Pool,
   name: string,
   text: string,
-  values: string[],
+  values: unknown[],
 ): Promise<R[]> {
   const client = await connectOnce(pool)
-  const size = values.reduce((sum, value) => sum + value.length, 0)
+  const size = values.reduce<number>((sum, value) => sum + (typeof value === 'string' ? value.length : 0), 0)
   const extra = size < large ? 0 : Math.ceil(size / large) * msPerLarge
   try {
     const result = await client.query<R>({ name, text, values, ...(await bounded(client, pool, extra)) })
