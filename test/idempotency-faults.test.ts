@@ -7,7 +7,16 @@ import { assertReplayed, newKey, postKeyed } from './support/keyed.ts'
 import { hang, toolCalls } from './support/mock-model.ts'
 import { hold, nodeAt } from './support/nodes.ts'
 import { startPgProxy } from './support/pg-proxy.ts'
-import { keyOf, newMessage, newThread as newThreadRecord } from './support/records.ts'
+import {
+  advance,
+  keyOf,
+  lease,
+  newMessage,
+  newRun,
+  newThread as newThreadRecord,
+  now,
+  usage,
+} from './support/records.ts'
 import { readyToRun, startServer, textOf, tool } from './support/server.ts'
 
 // A key does its work whatever becomes of the answers of Postgres, and on however many nodes its requests come in.
@@ -203,4 +212,20 @@ test('a write with a key is told from any other with that key by its stamp', asy
   await assert.rejects(store.write(other), { constraint: 'idempotency_keys_pkey' })
   assert.deepEqual(await committedWrites(store.pool, [own, other]), [true, false])
   assert.deepEqual(await said(thread.id), ['own'])
+})
+
+test('a change of a run that others have followed is known by its key, where its own stamp is gone', async () => {
+  const { store } = server.app
+  const thread = newThreadRecord()
+  const run = newRun(thread.id)
+  await store.write({ kind: 'create_thread', thread, messages: [], run })
+  const kept = { project_id: 'default', key: newKey(), stamp: 7, fingerprint: 'x', status: 200 }
+  const cancel = {
+    ...advance(run, { type: 'cancel', now }),
+    kept: { ...kept, headers: {}, body: '{}', stream: null },
+  }
+  assert.deepEqual(await store.write(cancel), { outcome: 'ok' })
+  const stop = advance(cancel.run, { type: 'stop', lease, now, usage })
+  assert.deepEqual(await store.write(stop), { outcome: 'ok' })
+  assert.deepEqual(await committedWrites(store.pool, [cancel]), [true])
 })
