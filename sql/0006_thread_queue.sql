@@ -12,6 +12,8 @@ create table thread_queue (
   -- As rows of `messages`, without their seq, which they get with their place in the thread.
   messages jsonb not null
 );
+-- What the sweep looks for: runs that were to be replaced, and are not because who was to cancel them died.
+create index thread_queue_front on thread_queue (thread_id) where front;
 alter table thread_queue add primary key (thread_id, place);
 
 -- `waiting` counts the entries. Like the policy it stays as it is while a run begins and ends, so that those changes

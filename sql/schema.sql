@@ -192,6 +192,7 @@ create table thread_queue (
   messages jsonb not null,
   constraint thread_queue_pkey PRIMARY KEY (thread_id, place)
 );
+CREATE INDEX thread_queue_front ON public.thread_queue USING btree (thread_id) WHERE front;
 
 create table threadmill_migrations (
   number integer not null,

@@ -10,6 +10,7 @@ import { missingFiles } from '../src/store/files.ts'
 import { createPool } from '../src/store/pool.ts'
 import { hang, text, toolCalls } from './support/mock-model.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
+import { queue, replace, say } from './support/thread-queue.ts'
 
 // A fresh install has never been analysed, and the plan that Postgres makes for an empty table must be right for
 // a full one. Every statement of the store is caught on its way to Postgres and explained.
@@ -34,6 +35,7 @@ const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
 const small = new Set([
   'threads_deleted',
   'threads_waiting',
+  'thread_queue_front',
   'runs_unowned',
   'runs_by_owner',
   'runs_by_deadline',
@@ -94,6 +96,7 @@ async function exerciseAll(): Promise<void> {
   }
   await exerciseFiles()
   await exerciseKeys()
+  await exerciseQueue()
   mock.reset()
   mock.next(hang())
   await threads.runs.create(thread, { assistant_id: assistant })
@@ -124,6 +127,22 @@ async function exerciseKeys(): Promise<void> {
   await server.db.sql('update idempotency_keys set created_at = 0')
   catching = true
   assert.equal((await post({})).headers.get('idempotent-replayed'), null)
+}
+
+async function exerciseQueue(): Promise<void> {
+  const { assistant, thread } = await readyToRun(server)
+  mock.reset()
+  mock.next(hang(), hang())
+  const body = { assistant_id: assistant }
+  await threads.runs.create(thread, body)
+  await mock.received(0)
+  const waiting = await threads.runs.create(thread, body, queue)
+  await threads.messages.create(thread, say('x'), queue)
+  await threads.runs.cancel(waiting.id, { thread_id: thread })
+  await threads.runs.create(thread, body, replace)
+  await mock.received(1)
+  await threads.runs.create(thread, body, queue)
+  await threads.delete(thread)
 }
 
 async function exerciseFiles(): Promise<void> {
@@ -188,7 +207,7 @@ function fault(node: Plan): string | null {
   if (type === 'Seq Scan' && tables.includes(relation)) return `reads all of ${relation}`
   if (!/Index/.test(type) || small.has(index)) return null
   if (cond === '') return `walks the whole index ${index}`
-  if (/^(messages|runs|run_steps|run_events)/.test(index) && !/\bthread_id = /.test(cond)) {
+  if (/^(messages|runs|run_steps|run_events|thread_queue_pkey)/.test(index) && !/\bthread_id = /.test(cond)) {
     return `walks ${index} through all threads (${cond})`
   }
   // Within one run there are few messages.

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { gate, text, toolCalls } from './support/mock-model.ts'
+import { gate, hang, text, toolCalls } from './support/mock-model.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
 import { queue, queueing, replace, say } from './support/thread-queue.ts'
 
 // Runs and messages that take the place of the run that holds their thread.
 
 const server = await startServer()
-const { client, mock } = server
+const { client, mock, db } = server
 const { threads } = client.beta
 const { heldThread, ended, statusOf, textsOf } = queueing(server)
 
@@ -79,4 +79,28 @@ test('a message under replace cancels the run that holds the thread and comes be
     (await textsOf(thread)).filter((each) => each !== ''),
     ['Good morning?', 'a', 'b'],
   )
+})
+
+test('a message that replaces after a run that was to do the same cancels that run, too', async () => {
+  const { assistant, thread, holder } = await heldThread()
+  mock.next(hang())
+  const waiting = await threads.runs.create(thread, { assistant_id: assistant }, replace)
+  await threads.messages.create(thread, say('a'), replace)
+  assert.equal((await ended(thread, { id: holder })).status, 'cancelled')
+  assert.equal((await ended(thread, waiting)).status, 'cancelled')
+  assert.deepEqual(
+    (await textsOf(thread)).filter((each) => each !== ''),
+    ['Good morning?', 'a'],
+  )
+})
+
+test('a run that was to be replaced is cancelled by the sweep if who asked for it did not get to it', async () => {
+  const { assistant, thread, holder } = await heldThread()
+  mock.next(text('Instead.'))
+  const instead = await threads.runs.create(thread, { assistant_id: assistant }, queue)
+  // As a server leaves it that dies between the two commits of a replacing run.
+  await db.sql('update thread_queue set front = true where thread_id = $1', [thread])
+  await server.app.engine.sweep()
+  assert.equal((await ended(thread, { id: holder })).status, 'cancelled')
+  assert.equal((await ended(thread, instead)).status, 'completed')
 })

@@ -2,9 +2,11 @@ import type { RunRecord } from '../domain/records.ts'
 import { leaseOf } from '../domain/run.ts'
 import { noUsage } from '../domain/usage.ts'
 import { reasonOf, type Log } from '../log.ts'
+import { cancelReplaced } from '../store/enter-thread.ts'
 import { applyRunEvent } from '../store/run-writes.ts'
 import { dueRuns, orphanedRuns, ownedRuns } from '../store/runs.ts'
 import { within, type Store } from '../store/store.ts'
+import { runsToReplace } from '../store/thread-queue.ts'
 import { strandedThreads } from '../store/threads.ts'
 import type { Tasks } from './tasks.ts'
 
@@ -47,6 +49,7 @@ export class Sweep {
     await this.#attempt('expired runs', () => this.#expireDue())
     await this.#attempt('runs of silent nodes', () => this.#takeOrphans())
     await this.#attempt('threads that nobody holds', () => this.#promote())
+    await this.#attempt('replaced runs', () => this.#cancelReplaced())
     await this.#attempt('runs of this node', () => this.#reconcile())
   }
 
@@ -135,6 +138,13 @@ export class Sweep {
     const { store } = this.#options
     const stranded = await strandedThreads(store.pool, sweepLimit)
     await within(patienceMs, Promise.all(stranded.map((thread) => store.write({ kind: 'promote', thread }))))
+  }
+
+  /** A run that is to be replaced is cancelled by whoever asked for it, unless that server died in between. */
+  async #cancelReplaced(): Promise<void> {
+    const { store } = this.#options
+    const replaced = await runsToReplace(store.pool, sweepLimit)
+    await within(patienceMs, Promise.all(replaced.map((run) => cancelReplaced(store, run))))
   }
 
   /**

@@ -2,11 +2,11 @@ import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { waitingRunState } from '../domain/run.ts'
 import { keepNothing, type KeptAnswer } from './idempotency.ts'
-import { applyRunEvent } from './run-writes.ts'
+import { applyRunEvent, type RunKey } from './run-writes.ts'
 import type { Store } from './store.ts'
-import { replacingBefore } from './thread-queue.ts'
+import { replacedInQueue } from './thread-queue.ts'
 import { getActiveRunId } from './threads.ts'
-import type { ThreadWrite } from './thread-write.ts'
+import type { ThreadKey, ThreadWrite } from './thread-write.ts'
 
 // How a run or a message comes to a thread: at once if nobody holds it, else as the thread's policy says.
 
@@ -42,27 +42,26 @@ export async function enterThread(
     if (later.outcome === 'gone' || later.outcome === 'full') return later
     // The run that held it has ended since.
     if (later.outcome !== 'ok') continue
-    if (front) await replace(store, write, waiting, later.holder)
+    if (front) await replace(store, write.thread, (waiting ?? write.messages[0])?.id ?? '', later.holder)
     return { outcome: 'ok', run: waiting }
   }
 }
 
-/** Cancels the run that holds the thread, and those that were to replace it before. */
+/** Cancels the run that holds the thread, and those that were to replace it before `by`, a run or message. */
 async function replace(
   store: Store,
-  { thread }: ThreadWrite,
-  run: RunRecord | undefined,
+  thread: ThreadKey,
+  by: string,
   holder: string | undefined,
 ): Promise<void> {
   const { project_id, id: thread_id } = thread
   const held = holder ?? (await getActiveRunId(store.pool, project_id, thread_id))
   // The earlier first: they must not get the thread in between.
-  const replaced = [...(run ? await replacingBefore(store.pool, run) : []), ...(held ? [held] : [])]
-  for (const id of replaced) {
-    if (id === run?.id) continue
-    // One that has ended, or is being cancelled, is no obstacle.
-    await applyRunEvent(store, { project_id, thread_id, id }, () => ({
-      event: { type: 'cancel', now: store.clock.now() },
-    }))
-  }
+  const replaced = [...(await replacedInQueue(store.pool, thread, by)), ...(held ? [held] : [])]
+  for (const id of replaced) if (id !== by) await cancelReplaced(store, { project_id, thread_id, id })
+}
+
+/** Cancels a run that is replaced; one that has ended, or is being cancelled, is no obstacle. */
+export async function cancelReplaced(store: Store, key: RunKey): Promise<void> {
+  await applyRunEvent(store, key, () => ({ event: { type: 'cancel', now: store.clock.now() } }))
 }

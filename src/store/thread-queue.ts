@@ -1,7 +1,10 @@
 import type pg from 'pg'
+import { query } from './pool.ts'
 import { runOf, type RunRow } from './rows.ts'
+import type { RunKey } from './run-writes.ts'
 import { runColumns } from './runs.ts'
 import type { RunRecord } from '../domain/records.ts'
+import type { ThreadKey } from './thread-write.ts'
 
 // What waits for a thread that a run holds. It is written with the thread's other writes (thread-write-sql.ts), and
 // gets its place in the thread here. The caller has locked the thread rows.
@@ -83,13 +86,18 @@ export async function admit(
 const withdrawText = `
 with op as materialized (
   select * from jsonb_to_recordset($1::jsonb) as x(thread_id text, run_id text)
+), entry as materialized (
+  select op.thread_id, q.place, q.messages = '[]' as bare from op
+  cross join lateral (
+    select place, messages from thread_queue where thread_id = op.thread_id and run_id = op.run_id limit 1
+  ) q
 ), dropped as (
-  delete from thread_queue q using op
-  where q.thread_id = op.thread_id and q.run_id = op.run_id and q.messages = '[]'
+  delete from thread_queue q using entry e
+  where q.thread_id = e.thread_id and q.place = e.place and e.bare
   returning q.thread_id
 ), kept as (
-  update thread_queue q set run_id = null from op
-  where q.thread_id = op.thread_id and q.run_id = op.run_id and q.messages <> '[]'
+  update thread_queue q set run_id = null from entry e
+  where q.thread_id = e.thread_id and q.place = e.place and not e.bare
 ), thread as (
   update threads t set next_seq = t.next_seq + 1,
     waiting = t.waiting - (select count(*) from dropped where thread_id = op.thread_id)
@@ -115,22 +123,36 @@ export async function clearQueues(client: pg.ClientBase, threads: string[]): Pro
   await client.query({ name: 'clear_thread_queues', text: clearText, values: [threads] })
 }
 
-const replacingText = `
-select q.run_id from thread_queue q
+const replacedText = `
+select q.run_id as id from thread_queue q
 where q.thread_id = $2 and q.project_id = $1 and q.front and q.run_id is not null and q.place < (
-  select place from thread_queue where thread_id = $2 and run_id = $3 limit 1)
+  select f.place from thread_queue f
+  where f.thread_id = $2 and (f.run_id = $3 or f.messages -> 0 ->> 'id' = $3) limit 1)
 order by q.place`
 
-/** The runs that are to replace the one that holds the thread, and that came before `run`, which is to do the same. */
-export async function replacingBefore(
+/** The runs that wait to replace the one that holds the thread, and came before `id`, a run or message that does the same. */
+export async function replacedInQueue(
   pool: pg.Pool,
-  { project_id, thread_id, id }: Pick<RunRecord, 'project_id' | 'thread_id' | 'id'>,
+  { project_id, id: thread }: ThreadKey,
+  id: string,
 ): Promise<string[]> {
-  const values = [project_id, thread_id, id]
-  const { rows } = await pool.query<{ run_id: string }>({
-    name: 'replacing_before',
-    text: replacingText,
-    values,
-  })
-  return rows.map(({ run_id }) => run_id)
+  const rows = await query<{ id: string }>(pool, 'replaced_in_queue', replacedText, [project_id, thread, id])
+  return rows.map((row) => row.id)
+}
+
+// Whatever waits at the front came behind the run that holds the thread, since those at the front are taken in their order.
+const overdueText = `
+select t.project_id, t.id as thread_id, t.active_run_id as id
+from (select distinct thread_id from thread_queue where front limit $1) q
+cross join lateral (
+  select id, project_id, active_run_id from threads
+  where id = q.thread_id and active_run_id is not null and deleted_at is null limit 1
+) t
+cross join lateral (
+  select status from runs where thread_id = t.id and id = t.active_run_id and status <> 'cancelling' limit 1
+) r`
+
+/** Runs that hold a thread, and that something which waits for it was to replace. */
+export async function runsToReplace(pool: pg.Pool, limit: number): Promise<RunKey[]> {
+  return query<RunKey>(pool, 'runs_to_replace', overdueText, [limit])
 }
