@@ -61,7 +61,7 @@ export interface Tuning {
 
 // A stop takes 15 s at most: streams follow runs that were handed to others for 14, the last second is for the rest.
 const defaults = {
-  beatMs: 1_000,
+  beatMs: 500,
   sweepMs: 1_000,
   drainMs: 8_000,
   maxAttempts: 3,

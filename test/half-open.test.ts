@@ -4,7 +4,7 @@ import { startApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
 import { startPgProxy } from './support/pg-proxy.ts'
-import { startServer } from './support/server.ts'
+import { inProgress, startServer } from './support/server.ts'
 import { hang } from './support/mock-model.ts'
 
 // A connection to the database that is dead without a word: nothing closes it, and nothing comes back.
@@ -29,8 +29,12 @@ test('with a database that no longer answers, requests get 503 in bounded time a
     id: string
   }
   server.mock.next(hang())
-  assert.equal((await at('/threads/runs', { assistant_id })).status, 200)
+  const created = await at('/threads/runs', { assistant_id })
+  assert.equal(created.status, 200)
+  const run = (await created.json()) as { id: string; thread_id: string }
   await server.mock.received(0)
+  // A commit of the run's own that is under way would keep the thread's from being sent, which is known then.
+  await inProgress(server, run.thread_id, run.id)
 
   proxy.blackHole = true
   const [ready, read, write] = await Promise.all([

@@ -12,7 +12,7 @@ import { newMessage, newThread } from './support/records.ts'
 const db = await createDatabase()
 const pool = createPool(
   { connectionString: db.url },
-  { max: 1, name: 'large', log: createLog('silent'), bounds: { statement: 500, lock: 300 } },
+  { max: 1, name: 'large', log: createLog('silent'), bounds: { statement: 500, lock: 300, dead: 1_000 } },
 )
 atEnd(async () => {
   await pool.end()

@@ -103,6 +103,16 @@ test('a run that cannot be looked after keeps no other from being expired, taken
   await letGo()
 })
 
+test('a node that dies with more runs than are looked for at a time leaves none of them to later sweeps', async (t) => {
+  const server = await oneNode(t, { tuning: byHand })
+  const { client, mock } = server
+  mock.when(() => true, hang())
+  const threads = await Promise.all(Array.from({ length: 230 }, () => client.beta.threads.create()))
+  await Promise.all(threads.map(({ id }) => writeRun(server, id, { owner: 'gone' })))
+  await server.app.engine.sweep()
+  await mock.received(threads.length - 1)
+})
+
 test('a part of the sweep that fails hinders no other part', async (t) => {
   const server = await oneNode(t, { tuning: byHand })
   const { thread } = await readyToRun(server)

@@ -179,7 +179,7 @@ async function namesInSources(): Promise<string[]> {
     }),
   )
   // These work on a table of bookkeeping.
-  const ofNodes = ['beat', 'forget_nodes', 'notify_runs', 'other_nodes']
+  const ofNodes = ['beat', 'silence_others', 'forget_nodes', 'notify_runs', 'other_nodes']
   return [...new Set(names.flat())].filter((name) => !ofNodes.includes(name))
 }
 
@@ -219,7 +219,12 @@ function fault(node: Plan): string | null {
 async function faults(): Promise<string[]> {
   const pool = createPool(
     { connectionString: server.db.url },
-    { max: 1, name: 'plans', log: createLog('silent'), bounds: { statement: 10_000, lock: 1_000 } },
+    {
+      max: 1,
+      name: 'plans',
+      log: createLog('silent'),
+      bounds: { statement: 10_000, lock: 1_000, dead: 1_000 },
+    },
   )
   const found: string[] = []
   try {

@@ -62,7 +62,13 @@ export class Engine {
     this.#tasks = new Tasks({ ...options, onFailure, onEnd })
     const takesRuns = () => !this.#draining && store.lease.held
     this.#sweep = new Sweep({ store, log, maxAttempts, tasks: this.#tasks, takesRuns })
-    this.#heartbeat = new Heartbeat({ store, log, beatMs, onLost: () => this.#giveUp() })
+    this.#heartbeat = new Heartbeat({
+      store,
+      log,
+      beatMs,
+      onLost: () => this.#giveUp(),
+      onSilence: () => void this.#sweep.takeOver(),
+    })
     this.#sweeping = new Cadence(() => this.#sweepOnce(), sweepMs)
     this.#purging = new Cadence(() => this.#purge(), sweepMs)
     store.room.open(() => (takesRuns() ? capacity - this.#tasks.size : 0), onEnd)

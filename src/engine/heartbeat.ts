@@ -8,6 +8,8 @@ interface HeartbeatOptions {
   beatMs: number
   /** Called when this node could not beat in time, before others may take its runs. */
   onLost: () => void
+  /** Called when other nodes have fallen silent: their runs can be taken over. */
+  onSilence: () => void
 }
 
 /** Keeps this node's lease: waits for nothing but the beat itself, and says so when it is lost. */
@@ -16,6 +18,8 @@ export class Heartbeat {
   readonly #cadence: Cadence
   #fence: NodeJS.Timeout | undefined
   #lost = false
+  /** Nodes that were silent before the last beat. */
+  #silent: ReadonlySet<string> = new Set()
 
   constructor(options: HeartbeatOptions) {
     this.#options = options
@@ -39,8 +43,9 @@ export class Heartbeat {
 
   async #beat(): Promise<void> {
     const { store, log } = this.#options
+    let silent: string[]
     try {
-      await store.beat()
+      silent = await store.beat()
     } catch (error) {
       log.warn('a heartbeat failed', { reason: reasonOf(error) })
       return
@@ -50,6 +55,13 @@ export class Heartbeat {
     if (this.#lost) log.info('this node beats again and takes runs')
     this.#lost = false
     this.#watch()
+    this.#listenFor(silent)
+  }
+
+  #listenFor(silent: string[]): void {
+    const before = this.#silent
+    this.#silent = new Set(silent)
+    if (silent.some((node) => !before.has(node))) this.#options.onSilence()
   }
 
   /** Looks again when the lease as it is now is over. */

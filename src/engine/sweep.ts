@@ -14,7 +14,7 @@ import type { Tasks } from './tasks.ts'
 export const sweepLimit = 200
 
 /** Of them, how many at a time. */
-const width = 16
+const width = 64
 
 /** How long a sweep waits for its runs, in milliseconds; those that take longer are ended in their own time. */
 const patienceMs = 1_000
@@ -47,10 +47,15 @@ export class Sweep {
   /** One sweep. What fails is logged, for one run or one kind of work, and hinders nothing else. */
   async run(): Promise<void> {
     await this.#attempt('expired runs', () => this.#expireDue())
-    await this.#attempt('runs of silent nodes', () => this.#takeOrphans())
+    await this.takeOver()
     await this.#attempt('threads that nobody holds', () => this.#promote())
     await this.#attempt('replaced runs', () => this.#cancelReplaced())
     await this.#attempt('runs of this node', () => this.#reconcile())
+  }
+
+  /** Queues all runs of nodes that fell silent; also beside a sweep, since their clients wait. */
+  takeOver(): Promise<void> {
+    return this.#attempt('runs of silent nodes', () => this.#takeOrphans())
   }
 
   /**
@@ -120,14 +125,24 @@ export class Sweep {
   }
 
   async #takeOrphans(): Promise<void> {
-    const { store, log, takesRuns } = this.#options
-    if (!takesRuns()) return
-    const orphans = await orphanedRuns(store.pool, store.node, store.lease.silence, sweepLimit)
+    const { store, takesRuns } = this.#options
+    const seen = new Set<string>()
+    while (takesRuns()) {
+      const orphans = await orphanedRuns(store.pool, store.node, store.lease.silence, sweepLimit)
+      const fresh = orphans.filter(({ run }) => !seen.has(run.id))
+      for (const { run } of fresh) seen.add(run.id)
+      await this.#takeAll(fresh)
+      // A node that dies with thousands leaves none of them to later sweeps; those that are stuck come back with each look.
+      if (orphans.length < sweepLimit || fresh.length === 0) return
+    }
+  }
+
+  async #takeAll(orphans: { run: RunRecord; ownerLeft: boolean }[]): Promise<void> {
     const left = new Set(orphans.flatMap(({ run, ownerLeft }) => (ownerLeft ? run.id : [])))
     await this.#each(
       orphans.map(({ run }) => run),
       (run) => {
-        log.warn('taking over a run of a node that fell silent', { run: run.id })
+        this.#options.log.warn('taking over a run of a node that fell silent', { run: run.id })
         return this.handBack(run, left.has(run.id))
       },
     )

@@ -1,7 +1,7 @@
 import type { Monotonic } from './clock.ts'
 
 /** Seconds without a heartbeat after which other nodes take a node's runs. All nodes of a database must agree. */
-const usualSilence = 5
+const usualSilence = 3.5
 
 /** Of the silence: how long a node goes on without a beat. The rest is left for timers that are late. */
 const ownShare = 0.8

@@ -4,12 +4,25 @@ import { query } from './pool.ts'
 const beatText = `
 insert into nodes (id, started_at, seen_at) values ($1, threadmill_now(), threadmill_now())
 on conflict (id) do update set seen_at = excluded.seen_at
-returning seen_at as now`
+returning seen_at as now,
+  array(select id from nodes other where other.id <> $1 and other.seen_at <= threadmill_now() - $2) as silent`
 
-/** Says that `node` lives; answers the database's time in Unix seconds, with fractions. */
-export async function beat(pool: pg.Pool, node: string): Promise<number> {
-  const rows = await query<{ now: number }>(pool, 'beat', beatText, [node])
-  return rows[0]?.now ?? Date.now() / 1000
+/**
+ * Says that `node` lives; answers the database's time in Unix seconds, with fractions, and the nodes that have not said so
+ * for `silence` seconds.
+ */
+export async function beat(
+  pool: pg.Pool,
+  node: string,
+  silence: number,
+): Promise<{ now: number; silent: string[] }> {
+  const [row] = await query<{ now: number; silent: string[] }>(pool, 'beat', beatText, [node, silence])
+  return row ?? { now: Date.now() / 1000, silent: [] }
+}
+
+/** Counts all other nodes as silent: whoever calls this knows that they are dead. Their runs are taken over at once. */
+export async function silenceOthers(pool: pg.Pool, node: string): Promise<void> {
+  await query(pool, 'silence_others', 'update nodes set seen_at = 0 where id <> $1', [node])
 }
 
 /** Forgets a node that stops in order, and those that fell silent long ago (`silence` in seconds). */

@@ -36,10 +36,9 @@ const prepareSession = (client: pg.ClientBase): unknown => client.query(session)
 export interface Bounds {
   statement: number
   lock: number
+  /** How much longer than Postgres itself this side waits for an answer: the connection may be dead without a word. */
+  dead: number
 }
-
-/** How much longer than Postgres itself this side waits for an answer: the connection may be dead without a word. */
-const deadAfter = 1_000
 
 /** A pool whose connections carry the session settings. Idle connections that break are logged and replaced. */
 export function createPool(
@@ -56,7 +55,7 @@ export function createPool(
     statement_timeout: bounds.statement,
     lock_timeout: bounds.lock,
     idle_in_transaction_session_timeout: 30_000,
-    query_timeout: bounds.statement + deadAfter,
+    query_timeout: bounds.statement + bounds.dead,
     idleTimeoutMillis: 0,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,

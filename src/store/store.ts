@@ -9,7 +9,7 @@ import { DbClock, type Monotonic } from './clock.ts'
 import { GroupCommit, type Lane } from './group-commit.ts'
 import { migrate } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
-import { beat, forgetNodes } from './nodes.ts'
+import { beat, forgetNodes, silenceOthers } from './nodes.ts'
 import { Notices } from './notices.ts'
 import { Room } from './places.ts'
 import { createPool, type Connection } from './pool.ts'
@@ -37,8 +37,8 @@ export interface Store {
   readRun(key: RunKey): Promise<RunRecord | null>
   /** Commits a write to a thread, together with the others of the same moment. */
   write(write: ThreadWrite): Promise<WriteOutcome>
-  /** Renews this node's heartbeat on a connection of its own, and with it the lease and the clock. */
-  beat(): Promise<void>
+  /** Renews this node's heartbeat on a connection of its own, and with it the lease and the clock; answers who is silent. */
+  beat(): Promise<string[]>
   /** Says that this node is gone for good: what it still owns may be taken at once. Nothing may beat any more. */
   leave(): Promise<void>
   /** Whether Postgres answers a query now. */
@@ -49,10 +49,10 @@ export interface Store {
 
 /** Milliseconds. A flush holds up all others, so one locked row must not hold up a flush: it is tried again. */
 const bounds = {
-  reads: { statement: 8_000, lock: 4_000 },
-  writes: { statement: 4_000, lock: 300 },
+  reads: { statement: 8_000, lock: 4_000, dead: 1_000 },
+  writes: { statement: 4_000, lock: 300, dead: 1_000 },
   // A connection that is dead without a word is given up in time to beat on a new one within the lease.
-  beats: { statement: 1_500, lock: 500 },
+  beats: { statement: 900, lock: 400, dead: 300 },
 }
 
 /** Silences after which the row of a node that fell silent is removed. */
@@ -83,8 +83,11 @@ export async function openStore(options: {
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const lease = new NodeLease(monotonic, options.silence)
   const firstBeat = monotonic()
-  const clock = new DbClock(await beat(pool, node), monotonic)
+  const { now } = await beat(pool, node, lease.silence)
+  const clock = new DbClock(now, monotonic)
   lease.renew(firstBeat)
+  // Nobody else has the database, so whoever beat in it before is dead.
+  if (options.alone) await silenceOthers(pool, node)
   const signals = new Signals()
   const notices = new Notices({ connection, pool, signals, node, log })
   notices.start()
@@ -125,8 +128,10 @@ export async function openStore(options: {
     },
     async beat() {
       const sentAt = monotonic()
-      clock.sync(await beat(beatPool, node), sentAt)
+      const { now, silent } = await beat(beatPool, node, lease.silence)
+      clock.sync(now, sentAt)
       lease.renew(sentAt)
+      return silent
     },
     leave: () => forgetNodes(beatPool, node, lease.silence * forgottenAfter),
     ready: () =>

@@ -104,6 +104,11 @@ export async function serve(t: TestContext, dataDir: string, options: StartOptio
   return { ...started, port, banner, url: `http://127.0.0.1:${port}` }
 }
 
+/** As `serve`, without npm around the server: one process, which a signal reaches at once. */
+export function serveAlone(t: TestContext, dataDir: string, options: StartOptions = {}) {
+  return serve(t, dataDir, { ...options, command: [process.execPath, join(root, 'src/main.ts')] })
+}
+
 /** The command that the banner offers to try. */
 export function commandIn(banner: string): string {
   const [, command] = /Try it:\n([\s\S]*?)\n\n/.exec(banner) ?? assert.fail(`no command in:\n${banner}`)
