@@ -181,3 +181,11 @@ test('threads that are left in one moment are handed on together, each to its ow
     )
   }
 })
+
+test('a thread whose count is wrong is put right by the next who comes, and holds nobody up', async () => {
+  const { thread, holder } = await heldThread()
+  await must(finish(holder))
+  await db.sql('update threads set waiting = 3 where id = $1', [thread])
+  await must({ kind: 'append', thread: keyOf(thread), messages: [newMessage(thread)] })
+  assert.deepEqual(await db.sql('select waiting from threads where id = $1', [thread]), [{ waiting: 0 }])
+})

@@ -170,6 +170,21 @@ test('every way in which a run ends lets the next one go on', async () => {
   }
 })
 
+test('with an Idempotency-Key a run or a message waits once, however often it is sent', async () => {
+  const { assistant, thread, letGo } = await heldThread()
+  const keyed = (key: string) => ({ headers: { ...queue.headers, 'idempotency-key': `${thread} ${key}` } })
+  const create = () => threads.runs.create(thread, { assistant_id: assistant }, keyed('run'))
+  const post = () => threads.messages.create(thread, say('a'), keyed('message'))
+  const [message, run] = [await post(), await create()]
+  assert.equal(run.expires_at, null)
+  assert.deepEqual([await post(), await create()], [message, run])
+  letGo()
+  assert.equal((await ended(thread, run)).status, 'completed')
+  assert.deepEqual([await post(), await create()], [message, run])
+  assert.equal((await textsOf(thread)).filter((each) => each === 'a').length, 1)
+  assert.equal((await runIds(thread)).length, 2)
+})
+
 test('a run that waits for outputs keeps those behind it waiting', async () => {
   const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
   mock.reset()

@@ -68,7 +68,8 @@ with op as materialized (
 update threads t set active_run_id = op.run_id,
   next_seq = op.next_seq + (select count(*) from message where thread_id = op.thread_id)
     + case when op.run_id is null then 0 else 1 end,
-  waiting = t.waiting - (select count(*) from taken where thread_id = op.thread_id)
+  waiting = case when op.run_id is null then 0
+    else t.waiting - (select count(*) from taken where thread_id = op.thread_id) end
 from op where t.id = op.thread_id`
 
 /**

@@ -154,7 +154,7 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
       method: 'POST',
       path: inThread,
       tag: ofMessages,
-      summary: 'Adds a message to a thread that no run holds.',
+      summary: 'Adds a message to a thread; while a run holds it, as x-thread-policy says.',
       dialect,
       body: MemgptCreateMessage,
       answer: OpenAIMessage,

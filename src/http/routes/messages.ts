@@ -70,7 +70,7 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       method: 'POST',
       path: inThread,
       tag,
-      summary: 'Adds a message to a thread that no run holds.',
+      summary: 'Adds a message to a thread; while a run holds it, as x-thread-policy says.',
       body: CreateMessage,
       answer: MessageObject,
       policy: 'applies',
