@@ -27,7 +27,13 @@ export async function readHistory(store: Store, run: RunRecord, room: number): P
   const kept: MessageRecord[] = []
   while (kept.length < most) {
     const limit = Math.min(historyPage, most - kept.length)
-    const page = await newestMessages(store.pool, run.project_id, run.thread_id, before, limit)
+    const { messages: page, more: further } = await newestMessages(
+      store.pool,
+      run.project_id,
+      run.thread_id,
+      before,
+      limit,
+    )
     for (const message of page) {
       const more = tokensOf(message)
       if (tokens + more > room && kept.length > 0) return { messages: kept.reverse(), tokens }
@@ -35,7 +41,7 @@ export async function readHistory(store: Store, run: RunRecord, room: number): P
       tokens += more
     }
     const last = page.at(-1)
-    if (last === undefined || page.length < limit) break
+    if (last === undefined || !further) break
     before = last.seq
   }
   return { messages: kept.reverse(), tokens }

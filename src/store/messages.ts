@@ -35,11 +35,20 @@ where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < 
   cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and run_id = $3 and id = $4',
 }
 
-// The newest first, so that a long thread costs no more than what the model's window takes.
+// The newest first, so that a long thread costs no more than what the model's window takes. Sizes are those on disk: a
+// content is not read for them; one that is compressed counts for much more.
 const newestText = `
-select ${columns} from messages
-where project_id = $1 and thread_id = $2 and status <> 'in_progress' and seq < $3
-order by seq desc limit $4`
+select ${columns}, seen from (
+  select *, count(*) over (order by seq desc) as nth, count(*) over () as seen, sum(size) over (order by seq desc) as total
+  from (
+    select *, pg_column_size(content) * case when pg_column_compression(content) is null then 1 else 16 end as size
+    from messages
+    where project_id = $1 and thread_id = $2 and status <> 'in_progress' and seq < $3
+    order by seq desc limit $4
+  ) newest
+) sized
+where nth = 1 or total <= $5
+order by seq desc`
 
 const openText = `
 select ${columns} from messages
@@ -72,15 +81,21 @@ export async function listMessages(
   return { rows: rows.map(withoutSeq), hasMore }
 }
 
-/** Up to `limit` finished messages before `seq`, the newest first. */
+/** Bytes of the messages of one page, about. */
+const pageBytes = 4 * 1_024 * 1_024
+
+/** Up to `limit` finished messages before `seq`, the newest first; fewer if they are large. `more` = there may be others. */
 export async function newestMessages(
   pool: pg.Pool,
   project: string,
   thread: string,
   beforeSeq: number,
   limit: number,
-): Promise<MessageRow[]> {
-  return query<MessageRow>(pool, 'newest_messages', newestText, [project, thread, beforeSeq, limit])
+): Promise<{ messages: MessageRow[]; more: boolean }> {
+  const values = [project, thread, beforeSeq, limit, pageBytes]
+  const rows = await query<MessageRow & { seen: number }>(pool, 'newest_messages', newestText, values)
+  const seen = rows[0]?.seen ?? 0
+  return { messages: rows.map(({ seen: _, ...row }) => row), more: seen === limit || seen > rows.length }
 }
 
 /** Messages that the run has begun and not ended. */
