@@ -98,6 +98,7 @@ export class RunTask {
       this.#deps.store,
       this.#run,
       this.#deps.windowOf(this.#run.settings.model),
+      this.#abort.signal,
     )
     const ids = { message: newId('message'), messageStep: newId('step'), callStep: newId('step') }
     const turn = new Turn(this.#run, context.firstSeq, ids)
@@ -160,13 +161,16 @@ export class RunTask {
   }
 
   async #call(turn: Turn, context: TurnContext): Promise<Outcome> {
-    if (!this.#isOurs()) return { interrupted: 'gone' }
-    if (context.kind === 'over_budget') return { overBudget: context.budget }
     const { model, store, log } = this.#deps
+    const isOurs = this.#isOurs()
+    if (context.kind === 'over_budget')
+      return isOurs ? { overBudget: context.budget } : { interrupted: 'gone' }
     try {
+      if (!isOurs) return { interrupted: 'gone' }
       const end = await model.complete(
         context.request,
         (event) => {
+          context.sent()
           const now = store.clock.now()
           if (event.type === 'text') turn.text(event.text, now)
           else if (event.type === 'call') turn.call(event.id, event.name, now)
@@ -181,6 +185,8 @@ export class RunTask {
       if (error instanceof ModelError) return { failure: { code: error.code, message: error.message } }
       log.error('a model call failed unexpectedly', { run: this.#run.id, reason: reasonOf(error) })
       return { failure: { code: 'server_error', message: 'The server failed while it called the model.' } }
+    } finally {
+      context.sent()
     }
   }
 

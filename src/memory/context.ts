@@ -5,7 +5,7 @@ import { promptTokens } from '../models/prompt-size.ts'
 import type { Store } from '../store/store.ts'
 import { toChat } from './chat-messages.ts'
 import { readHistory } from './history.ts'
-import { loadImages } from './images.ts'
+import { droppingImages, loadImages } from './images.ts'
 import { ownTurns } from './own-turns.ts'
 
 // What the model is shown: the run's instructions, as much of the thread as fits, and what the run itself has
@@ -29,13 +29,23 @@ export type TurnContext = {
       request: ModelRequest
       /** Of the request, by estimate. */
       promptTokens: number
+      /** To be called once the request was sent, or is not to be: its images are dropped. */
+      sent: () => void
     }
   /** The turn may not begin. */
   | { kind: 'over_budget'; budget: Budget }
 )
 
-/** Reads the thread and builds the request for the run's next turn. `window` is the model's, in tokens. */
-export async function buildContext(store: Store, run: RunRecord, window: number): Promise<TurnContext> {
+/**
+ * Reads the thread and builds the request for the run's next turn. `window` is the model's, in tokens. Waits for room for
+ * images, unless the signal says that the request will not be sent.
+ */
+export async function buildContext(
+  store: Store,
+  run: RunRecord,
+  window: number,
+  signal: AbortSignal,
+): Promise<TurnContext> {
   const left = tokensLeft(run)
   const own = await ownTurns(store, run)
   const firstSeq = own.steps.length
@@ -52,12 +62,14 @@ export async function buildContext(store: Store, run: RunRecord, window: number)
   const budget = spentBudget(left, tokens)
   if (budget !== null) return { kind: 'over_budget', firstSeq, budget }
 
-  const images = await loadImages(store, run.project_id, history.messages)
+  const { shown: images, free } = await loadImages(store, run.project_id, history.messages, signal)
   const shown = history.messages
     .map((message) => toChat(message, images))
     .filter((message) => message !== null)
   const request = { ...settings, messages: [...system, ...shown, ...own.messages] }
-  return { kind: 'ready', firstSeq, request, promptTokens: tokens }
+  // Made elsewhere, since a function made here would hold all that there is here.
+  const sent = droppingImages(request.messages, free)
+  return { kind: 'ready', firstSeq, request, promptTokens: tokens, sent }
 }
 
 /**

@@ -1,9 +1,10 @@
 import { imageType } from '../domain/image-type.ts'
 import type { MessageRecord } from '../domain/records.ts'
-import type { ChatPart } from '../models/model.ts'
-import { readFileBytes } from '../store/files.ts'
+import type { ChatMessage, ChatPart } from '../models/model.ts'
+import { getFile, readFileBytes } from '../store/files.ts'
+import { Semaphore } from '../store/semaphore.ts'
 import type { Store } from '../store/store.ts'
-import { imagePart, imagesOf, isData, type ImagePart, type ShownImages } from './chat-messages.ts'
+import { imagePart, imagesOf, isData, notLoaded, type ImagePart, type ShownImages } from './chat-messages.ts'
 
 // Images that the model is sent whole, as data URLs: stored files (image_file), and what clients wrote into the
 // message itself. One that cannot be shown does not fail the run, which may be about something else by now: the
@@ -16,16 +17,78 @@ const imageBytesAtMost = 20 * mebibyte
 /** Characters of all data URLs of a request, which is in memory as a whole; the hosted models take 50 MB. */
 const requestCharsAtMost = 48 * mebibyte
 
+/** Characters of all data URLs of all requests that are not sent yet; their bodies take as much again, twice. */
+const processCharsAtMost = 128 * mebibyte
+
+const room = new Semaphore(processCharsAtMost)
+
 type Image = { url: string } | { problem: string }
 
 const tooLarge: Image = { problem: 'too large to be shown' }
 
-/** Reads the images of `messages`, which are in the thread's order. If they are too large together, the newest are shown. */
+export interface LoadedImages {
+  shown: ShownImages
+  /** To be called once they were sent or are not needed any more: others wait for the room that they take. */
+  free: () => void
+}
+
+/**
+ * Reads the images of `messages`, which are in the thread's order. If they are too large together, the newest are shown.
+ * Waits while those of other runs take all the room; if the signal ends that, none are shown.
+ */
 export async function loadImages(
   store: Store,
   project: string,
   messages: MessageRecord[],
-): Promise<ShownImages> {
+  signal: AbortSignal,
+): Promise<LoadedImages> {
+  const chars = await charsOf(store, project, messages.flatMap(imagesOf))
+  if (chars === 0) return { shown: await readImages(store, project, messages), free: () => {} }
+  const free = await room.acquire(chars, signal).catch(() => null)
+  if (free === null) return { shown: notLoaded, free: () => {} }
+  try {
+    return { shown: await readImages(store, project, messages), free }
+  } catch (error) {
+    free()
+    throw error
+  }
+}
+
+/** Characters that these images take as data URLs, before they are read. */
+async function charsOf(store: Store, project: string, parts: ImagePart[]): Promise<number> {
+  const sizes = new Map<string, number>()
+  let chars = 0
+  for (const part of parts) {
+    if (part.type === 'image_url') {
+      chars += isData(part.image_url.url) ? part.image_url.url.length : 0
+      continue
+    }
+    const { file_id } = part.image_file
+    if (!sizes.has(file_id)) sizes.set(file_id, (await getFile(store.pool, project, file_id))?.bytes ?? 0)
+    chars += ((sizes.get(file_id) ?? 0) / 3) * 4
+  }
+  return Math.min(chars, requestCharsAtMost)
+}
+
+/** What is to be called when a request was sent: its images are dropped, and the room that they took is free. */
+export function droppingImages(messages: ChatMessage[], free: () => void): () => void {
+  let dropped = false
+  return () => {
+    if (dropped) return
+    dropped = true
+    for (const { content } of messages) {
+      if (!Array.isArray(content)) continue
+      for (const part of content) if (part.type === 'image_url') part.image_url = withoutData(part.image_url)
+    }
+    free()
+  }
+}
+
+/** What is left counts as many tokens as before. */
+const withoutData = <T extends { url: string }>(image: T): T =>
+  isData(image.url) ? { ...image, url: 'data:' } : image
+
+async function readImages(store: Store, project: string, messages: MessageRecord[]): Promise<ShownImages> {
   const shown = new Map<ImagePart, ChatPart>()
   const files = new Map<string, Image>()
   let left = requestCharsAtMost

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
 import { scrubCredentials } from './faults.ts'
 import { TransportError, type Transport, type TransportFault, type TransportResponse } from './transport.ts'
@@ -54,8 +55,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
         origin: target.origin,
         path: target.path + request.path + target.search,
         method: request.method,
-        headers: target.headers,
-        body: request.body,
+        ...carried(request.body, target.headers),
         signal: watch.signal,
       })
       // Never asked for, and a few kilobytes of it can unpack to gigabytes.
@@ -114,6 +114,19 @@ function readTarget({ baseUrl, apiKey }: HttpTransportOptions) {
     scrub: (text: string) =>
       scrubCredentials(secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)),
   }
+}
+
+/** Bytes of a body from which on it is given piece by piece: undici holds a whole one until the answer has ended. */
+const largeBody = 1 << 20
+
+function carried(body: string | undefined, headers: Record<string, string>) {
+  if (body === undefined || body.length < largeBody) return { headers, body }
+  const length = String(Buffer.byteLength(body))
+  return { headers: { ...headers, 'content-length': length }, body: Readable.from(inOnePiece(body)) }
+}
+
+async function* inOnePiece(text: string): AsyncGenerator<Buffer> {
+  yield Buffer.from(text)
 }
 
 /** Ends a request by the caller's signal or by the clock, whichever comes first. */
