@@ -123,6 +123,7 @@ async function exerciseKeys(): Promise<void> {
     })
   assert.equal((await post({ model: 'm' })).status, 200)
   assert.equal((await post({})).status, 400)
+  await threads.create({}, { headers: { 'idempotency-key': 'thread' } })
   catching = false
   await server.db.sql('update idempotency_keys set created_at = 0')
   catching = true
@@ -255,7 +256,8 @@ test('every statement of the store is among those that were caught', async () =>
   catching = false
   const names = new Set(caught.values())
   for (const name of await namesInSources()) assert.ok(names.has(name), `${name} was not sent: exercise it`)
-  assert.ok(names.has('commit_thread_writes') && names.has('purge_threads') && names.has('claim_runs'))
+  assert.ok(names.has('commit_thread_writes') && names.has('commit_thread_writes_keeping'))
+  assert.ok(names.has('purge_threads') && names.has('claim_runs'))
   for (const table of ['assistants', 'threads', 'messages', 'runs']) {
     const texts = [...caught.keys()]
     assert.ok(

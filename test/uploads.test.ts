@@ -177,11 +177,16 @@ type Query = (...args: unknown[]) => unknown
  * Shows `look` each call of pg that sends the statement of this name, until `end` is called. The last of the call's
  * arguments is who gets the answer.
  */
-function watchStatements(name: string, look: (args: unknown[]) => void): { end(): void } {
+function watchStatements(name: string, look: (args: unknown[]) => void, lost?: Error): { end(): void } {
   const { query } = pg.Client.prototype as { query: Query }
   const watched = function (this: pg.Client, ...args: unknown[]) {
-    if ((args[0] as { name?: string }).name === name) look(args)
-    return query.apply(this, args)
+    if ((args[0] as { name?: string }).name !== name) return query.apply(this, args)
+    look(args)
+    const done = query.apply(this, args)
+    if (!lost) return done
+    return (done as Promise<unknown>).then(() => {
+      throw lost
+    })
   }
   Object.assign(pg.Client.prototype, { query: watched })
   return { end: () => void Object.assign(pg.Client.prototype, { query }) }
@@ -256,10 +261,7 @@ test('a download whose file is removed meanwhile is cut off: it never passes for
 test('a file is answered although the word of the database that it was made is lost', async () => {
   const content = new File(['x'], 'x.txt')
   const lost = new Error('Connection terminated unexpectedly')
-  const deaf = watchStatements('finish_file_upload', (args) => {
-    const answer = args.pop() as (error: Error) => void
-    args.push(() => answer(lost))
-  })
+  const deaf = watchStatements('finish_file_upload', () => {}, lost)
   try {
     const made = await server.client.files.create({ file: content, purpose: 'assistants' })
     assert.deepEqual(await server.client.files.retrieve(made.id), made)

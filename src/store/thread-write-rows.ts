@@ -18,8 +18,13 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): string[] 
     JSON.stringify(batch.flatMap(stepRows)),
     JSON.stringify(removed),
     logRows(batch),
-    JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
+    ...(keeps(batch) ? [JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : [])))] : []),
   ]
+}
+
+/** Whether some of these writes have an answer to be kept. */
+export function keeps(batch: ThreadWrite[]): boolean {
+  return batch.some(({ kept }) => kept)
 }
 
 /** The messages that a write inserts: they take the thread's next numbers, in this order. */

@@ -133,14 +133,6 @@ with op as materialized (
     ends boolean)
   join go using (n)
   on conflict do nothing
-), kept as (
-  insert into idempotency_keys (project_id, key, stamp, fingerprint, status, headers, body, stream, created_at)
-  select x.project_id, x.key, x.stamp, x.fingerprint, x.status, x.headers, x.body, nullif(x.stream, 'null'),
-    floor(threadmill_now())::bigint
-  from jsonb_to_recordset($6::jsonb) as x(
-    n int, project_id text, key text, stamp bigint, fingerprint text, status int, headers jsonb, body text,
-    stream jsonb)
-  join go using (n)
 )
 select op.n, held.active_run_id as run_id, held.policy,
   case when go.n is null and held.n is null then
@@ -160,5 +152,20 @@ select op.n, held.active_run_id as run_id, held.policy,
 from op left join go using (n) left join held using (n)
 order by op.n`
 
+const keptText = `, kept as (
+  insert into idempotency_keys (project_id, key, stamp, fingerprint, status, headers, body, stream, created_at)
+  select x.project_id, x.key, x.stamp, x.fingerprint, x.status, x.headers, x.body, nullif(x.stream, 'null'),
+    floor(threadmill_now())::bigint
+  from jsonb_to_recordset($6::jsonb) as x(
+    n int, project_id text, key text, stamp bigint, fingerprint text, status int, headers jsonb, body text,
+    stream jsonb)
+  join go using (n)
+)
+select op.n,`
+
+/** The same for writes of which some have an answer to be kept: $6. */
+export const keepingThreadWritesText = threadWritesText.replace('\nselect op.n,', () => keptText)
+
 /** The same for a write that may wait for rows that others hold. */
 export const waitingThreadWritesText = threadWritesText.replaceAll(' skip locked', '')
+export const waitingKeepingThreadWritesText = keepingThreadWritesText.replaceAll(' skip locked', '')

@@ -6,8 +6,13 @@ import type { Lease } from '../domain/run.ts'
 import type { LogRow } from './event-log.ts'
 import type { KeptAnswer } from './idempotency.ts'
 import { queryOnce, Unsendable } from './pool.ts'
-import { writeParameters } from './thread-write-rows.ts'
-import { threadWritesText, waitingThreadWritesText } from './thread-write-sql.ts'
+import { keeps, writeParameters } from './thread-write-rows.ts'
+import {
+  keepingThreadWritesText,
+  threadWritesText,
+  waitingKeepingThreadWritesText,
+  waitingThreadWritesText,
+} from './thread-write-sql.ts'
 
 // What may be written to a thread, and its commit: many writes in one statement (thread-write-sql.ts).
 
@@ -123,7 +128,7 @@ export async function commitThreadWrites(
   batch: ThreadWrite[],
   waits = false,
 ): Promise<BatchOutcome[]> {
-  const { name, text } = statement(waits)
+  const { name, text } = statement(batch, waits)
   return outcomesOf(batch, await queryOnce<OutcomeRow>(pool, name, text, inWords(batch, false)))
 }
 
@@ -133,14 +138,24 @@ export async function writeThreads(
   batch: ThreadWrite[],
   waits: boolean,
 ): Promise<BatchOutcome[]> {
-  const { rows } = await client.query<OutcomeRow>({ ...statement(waits), values: inWords(batch, true) })
+  const { rows } = await client.query<OutcomeRow>({
+    ...statement(batch, waits),
+    values: inWords(batch, true),
+  })
   return outcomesOf(batch, rows)
 }
 
-const statement = (waits: boolean) =>
-  waits
+/** Whoever has nothing to keep does not pay for it. */
+function statement(batch: ThreadWrite[], waits: boolean): { name: string; text: string } {
+  if (keeps(batch)) {
+    return waits
+      ? { name: 'commit_thread_writes_waiting_keeping', text: waitingKeepingThreadWritesText }
+      : { name: 'commit_thread_writes_keeping', text: keepingThreadWritesText }
+  }
+  return waits
     ? { name: 'commit_thread_writes_waiting', text: waitingThreadWritesText }
     : { name: 'commit_thread_writes', text: threadWritesText }
+}
 
 function inWords(batch: ThreadWrite[], leaves: boolean): string[] {
   try {
