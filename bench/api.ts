@@ -101,6 +101,19 @@ export class Api {
     return performance.now() - since
   }
 
+  /** A streamed run that must complete: milliseconds to its end, and all that the stream said. */
+  async timedStream(
+    thread: string,
+    assistant: string,
+    settings: object = {},
+  ): Promise<{ ms: number; text: string }> {
+    const since = performance.now()
+    const body = { assistant_id: assistant, ...settings }
+    const text = await (await this.stream(`/threads/${thread}/runs`, body)).text()
+    if (!text.includes('event: thread.run.completed')) throw new Error(`a stream ended: ${text.slice(-300)}`)
+    return { ms: performance.now() - since, text }
+  }
+
   /** The body of a streaming POST, as it comes. */
   async stream(path: string, body: object): Promise<Dispatcher.ResponseData['body']> {
     return (await this.#send('POST', path, { ...body, stream: true })).body

@@ -1,4 +1,5 @@
 import { runLoad } from './baseline-load.ts'
+import { postgresOf } from './machine.ts'
 import type { LineName, Options } from './options.ts'
 import type { Mock } from './mock.ts'
 import type { Samples } from './samples.ts'
@@ -32,6 +33,8 @@ export class Bench {
   readonly samples: Samples
   readonly mock: Mock
   readonly subjects: Subject[]
+  /** The database of the servers that were started here, with what its durability hangs on. */
+  postgres: string | null = null
   #shared: Promise<Server[]> | null = null
 
   constructor(options: Options, samples: Samples, mock: Mock, subjects: Subject[]) {
@@ -66,9 +69,11 @@ export class Bench {
   }
 
   /** A server of its own, on data of its own; the caller stops it. */
-  fresh(subject: Subject, more: Partial<StartOptions> = {}): Promise<ThreadmillServer> {
+  async fresh(subject: Subject, more: Partial<StartOptions> = {}): Promise<ThreadmillServer> {
     const { databaseUrl } = this.options
-    return startThreadmill({ ...subject, mockUrl: this.mock.url, databaseUrl, ...more })
+    const server = await startThreadmill({ ...subject, mockUrl: this.mock.url, databaseUrl, ...more })
+    this.postgres ??= await postgresOf(server)
+    return server
   }
 
   /** Runs `work` with a server of its own. */

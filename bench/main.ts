@@ -2,10 +2,15 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Bench, type Line, type Subject } from './bench.ts'
+import { bloat } from './lines/bloat.ts'
+import { growth } from './lines/growth.ts'
 import { latency } from './lines/latency.ts'
+import { many } from './lines/many.ts'
+import { profile } from './lines/profile.ts'
 import { start } from './lines/start.ts'
+import { streaming } from './lines/streaming.ts'
 import { throughput } from './lines/throughput.ts'
-import { factsNow, git, postgresOf, type Facts } from './machine.ts'
+import { factsNow, git, type Facts } from './machine.ts'
 import { startMock } from './mock.ts'
 import { readOptions, usage, type Options } from './options.ts'
 import { killAll } from './processes.ts'
@@ -15,7 +20,7 @@ import { ownRoot } from './servers.ts'
 
 // How fast a server is: bench/README.md.
 
-const lines: Line[] = [throughput, latency, start]
+const lines: Line[] = [throughput, latency, many, growth, streaming, start, bloat, profile]
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 /** The sources of another commit, sharing this one's packages. */
@@ -61,9 +66,6 @@ async function main(options: Options): Promise<number> {
   const bench = new Bench(options, samples, mock, subjects)
   let failures: string[] = []
   try {
-    const [own] = subjects
-    if (own) facts.postgres = await bench.withFresh(own, postgresOf)
-    say(facts.postgres)
     failures = await runLines(bench)
   } finally {
     await bench.stop()
@@ -72,6 +74,8 @@ async function main(options: Options): Promise<number> {
   const names: Names = { ours: subjects[0]?.name ?? 'server', vs: subjects[1]?.name ?? null }
   const rows = rowsOf(samples, names)
   say(`\n${tableOf(rows, names)}`)
+  facts.postgres = bench.postgres ?? ''
+  say(`\n${facts.postgres}`)
   const missed = rows.filter(({ verdict }) => verdict === 'MISS').length
   const judged = rows.filter(({ verdict }) => verdict !== '').length
   say(`\n${judged - missed} of ${judged} goals met. At the end: ${factsNow().load}`)

@@ -37,3 +37,12 @@ test('the bench measures a fresh server and the baselines, prints a table and wr
   assert.match(speed.verdict, /^(pass|MISS)$/)
   assert.match(stdout, /^\| jobs\/s, c=16 .*% of bare/m)
 })
+
+test('the bench fills a database by the present schema and finds every delta of its streams', async () => {
+  const { rows, failures } = await bench('growth', 'streaming')
+  assert.deepEqual(failures, [])
+  const numbers = new Map(rows.map(({ metric, ours }) => [metric, ours]))
+  assert.equal(numbers.get('streams that lost something'), 0)
+  for (const metric of ['page of messages, middle, ms', 'event-loop delay p99, ms'])
+    assert.notEqual(numbers.get(metric) ?? null, null, metric)
+})
