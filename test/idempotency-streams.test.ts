@@ -81,6 +81,24 @@ test('a stream whose log is not kept any more is told again from what is stored'
   assert.equal((await threads.runs.list(thread)).data.length, 1)
 })
 
+test('outputs that were submitted before, without a key or with another, are answered and kept under the new one', async () => {
+  const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
+  mock.reset()
+  mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Done.'))
+  const run = await threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  const path = `/v1/threads/${thread}/runs/${run.id}/submit_tool_outputs`
+  const body = { tool_outputs: [{ tool_call_id: 'call_a', output: '1' }] }
+  await threads.runs.submitToolOutputsAndPoll(run.id, { thread_id: thread, ...body })
+  const [plain, streaming] = [newKey(), newKey()]
+  const first = await postKeyed(server, { path, body }, plain)
+  assert.match(first.text, /"status":"completed"/)
+  assertReplayed(first, await postKeyed(server, { path, body }, plain))
+  const [told] = await events(path, body, streaming)
+  assert.equal(told.at(-1)?.event, 'thread.run.completed')
+  assert.deepEqual(await events(path, body, streaming), [told, 'true'])
+  assert.equal(mock.requests.length, 2)
+})
+
 test('a file that is uploaded twice with one key is one file, whatever the boundary of its form', async () => {
   const form = (content: string, name = 'mill.txt', purpose = 'assistants') => {
     const data = new FormData()
