@@ -3,6 +3,7 @@
 interface ProfileNode {
   id: number
   callFrame: { functionName: string; url: string; lineNumber: number }
+  children?: number[]
 }
 
 export interface CpuProfile {
@@ -27,6 +28,8 @@ export interface ProfileSummary {
   idlePercent: number
   functions: SelfTime[]
   owners: SelfTime[]
+  /** By the nearest caller that is a room of src or a package: on whose behalf Node and the kernel worked. */
+  behalf: SelfTime[]
 }
 
 const native = '(program)'
@@ -36,6 +39,10 @@ export function summarise(profile: CpuProfile, fromMs: number, toMs: number): Pr
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]))
   const byFunction = new Map<string, number>()
   const byOwner = new Map<string, number>()
+  const byBehalf = new Map<string, number>()
+  const parents = new Map(
+    profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node] as const)),
+  )
   let [at, busy, idle] = [profile.startTime, 0, 0]
   profile.samples.forEach((id, i) => {
     const delta = profile.timeDeltas[i] ?? 0
@@ -49,6 +56,7 @@ export function summarise(profile: CpuProfile, fromMs: number, toMs: number): Pr
     busy += delta
     add(byFunction, placeOf(node), delta)
     add(byOwner, ownerOf(node), delta)
+    add(byBehalf, behalfOf(node, parents), delta)
   })
   const sorted = (times: Map<string, number>): SelfTime[] =>
     [...times]
@@ -59,6 +67,7 @@ export function summarise(profile: CpuProfile, fromMs: number, toMs: number): Pr
     idlePercent: (100 * idle) / (busy + idle),
     functions: sorted(byFunction),
     owners: sorted(byOwner),
+    behalf: sorted(byBehalf),
   }
 }
 
@@ -71,6 +80,16 @@ function placeOf({ callFrame: { functionName, url, lineNumber } }: ProfileNode):
   const name = functionName || '(anonymous)'
   const place = url.replace(/^.*\/node_modules\//, '').replace(/^.*\/(?=src\/)/, '')
   return url === '' ? `${name} [native]` : `${name} ${place}:${lineNumber + 1}`
+}
+
+function behalfOf(node: ProfileNode, parents: Map<number, ProfileNode>): string {
+  const writes = /^write(v|Utf8String|Latin1String|Buffer)$/.test(node.callFrame.functionName)
+  for (let at: ProfileNode | undefined = node; at; at = parents.get(at.id)) {
+    const owner = ownerOf(at)
+    if (/^(node:|native:|\()/.test(owner)) continue
+    return writes ? `socket writes of ${owner}` : owner
+  }
+  return writes ? 'socket writes of Node' : 'Node itself'
 }
 
 /** A room of src, a package, Node, or what V8 names. */

@@ -32,7 +32,7 @@ async function profileAt(bench: Bench, subject: Subject, conc: number): Promise<
   const last = files.toSorted((a, b) => a.startTime - b.startTime).at(-1)
   await rm(folder, { recursive: true, force: true })
   if (!last) throw new Error('the server left no profile')
-  const { functions, owners, busyMs, idlePercent } = summarise(last, window.from, window.to)
+  const { functions, owners, behalf, busyMs, idlePercent } = summarise(last, window.from, window.to)
   console.log(
     `\n  Node at c=${conc}: busy ${(busyMs / window.jobs).toFixed(2)} ms a job, idle ${idlePercent.toFixed(0)} %`,
   )
@@ -41,6 +41,8 @@ async function profileAt(bench: Bench, subject: Subject, conc: number): Promise<
       console.log(`  ${percent.toFixed(1).padStart(5)} %  ${(ms / window.jobs).toFixed(3)} ms a job  ${what}`)
     }
   }
+  console.log('  on whose behalf')
+  print(behalf, 15)
   console.log('  by owner')
   print(owners, 15)
   console.log('  by function')
@@ -63,6 +65,9 @@ async function load(
 ): Promise<Window> {
   await withDatabase(server, (client) =>
     client.query("alter system set shared_preload_libraries = 'pg_stat_statements'"),
+  )
+  await withDatabase(server, (client) =>
+    client.query("alter system set pg_stat_statements.track_planning = 'on'"),
   )
   await server.restart()
   const seconds = options.quick ? 0.5 : Math.max(8, options.seconds)
@@ -104,14 +109,19 @@ async function printStatements(
   jobs: number,
   total: (calls: number) => void,
 ): Promise<void> {
-  const { rows } = await client.query<Record<'calls' | 'ms' | 'rows' | 'wal', number> & { query: string }>(
+  const { rows } = await client.query<
+    Record<'calls' | 'ms' | 'planning' | 'rows' | 'wal' | 'records' | 'images', number> & { query: string }
+  >(
     `select calls::float, total_exec_time as ms, rows::float, wal_bytes::float as wal,
+      total_plan_time as planning, wal_records::float as records, wal_fpi::float as images,
       regexp_replace(query, '\\s+', ' ', 'g') as query
       from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database())
       order by total_exec_time desc`,
   )
   total(rows.reduce((sum, { calls }) => sum + calls, 0) / jobs)
-  console.log('  Postgres: calls a job, ms a job in execution, ms a call, rows a call, WAL bytes a job')
+  console.log(
+    '  Postgres, each a job: calls, ms in execution, ms in planning, rows; WAL records, page images, bytes',
+  )
   for (const { calls, ms, rows: found, wal, query } of rows.slice(0, 15)) {
     const numbers = [calls / jobs, ms / jobs, ms / calls, found / calls].map((each) =>
       each.toFixed(3).padStart(7),
