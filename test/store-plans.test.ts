@@ -317,3 +317,12 @@ test('on full tables that were never analysed no statement reads a whole table o
   assert.deepEqual(analysed, [], 'the tables were not analysed')
   assert.deepEqual(await faults(), [])
 })
+
+test('on full tables that were analysed no statement reads a whole table or index', async () => {
+  await server.db.sql(`insert into thread_queue (thread_id, place, project_id, front, run_id, messages)
+    select 'thread_' || i, i, 'default', false, 'run_w' || i, '[]' from generate_series(1, 20000) i`)
+  await server.db.sql(`insert into file_garbage (id, project_id)
+    select 'file-g' || i, 'default' from generate_series(1, 20000) i`)
+  for (const table of tables) await server.db.sql(`analyze ${table}`)
+  assert.deepEqual(await faults(), [])
+})
