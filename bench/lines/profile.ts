@@ -122,10 +122,10 @@ async function printStatements(
   console.log(
     '  Postgres, each a job: calls, ms in execution, ms in planning, rows; WAL records, page images, bytes',
   )
-  for (const { calls, ms, rows: found, wal, query } of rows.slice(0, 15)) {
-    const numbers = [calls / jobs, ms / jobs, ms / calls, found / calls].map((each) =>
-      each.toFixed(3).padStart(7),
+  for (const { calls, ms, planning, rows: found, wal, records, images, query } of rows.slice(0, 10)) {
+    const each = [calls, ms, planning, found, records, images].map((sum) =>
+      (sum / jobs).toFixed(3).padStart(7),
     )
-    console.log(`  ${numbers.join(' ')} ${(wal / jobs).toFixed(0).padStart(6)}  ${query.slice(0, 90)}`)
+    console.log(`  ${each.join(' ')} ${(wal / jobs).toFixed(0).padStart(6)}  ${query.slice(0, 90)}`)
   }
 }
