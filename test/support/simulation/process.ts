@@ -1,0 +1,163 @@
+import type pg from 'pg'
+import { Engine } from '../../../src/engine/engine.ts'
+import { createLog } from '../../../src/log.ts'
+import type { Model } from '../../../src/models/model.ts'
+import { openStore, type Store } from '../../../src/store/store.ts'
+import { Connection, Pool, type Sent, type Wire } from './driver.ts'
+import { runInside, type Outside } from './outside.ts'
+import type { Random } from './random.ts'
+import { Timers } from './timers.ts'
+
+/** What a simulated process is started with. */
+export interface ProcessOptions {
+  name: string
+  random: Random
+  /** Milliseconds of the simulation. */
+  now: () => number
+  model: Model
+  send: (from: Process, sent: Sent) => void
+  accepts: () => boolean
+  /** What the statements that a start begins with are answered: the schema is there already. */
+  migrated: (text: string) => pg.QueryResultRow[]
+  capacity: number
+  /** Seconds. */
+  silence: number
+  /** It alone writes to the database. */
+  alone: boolean
+}
+
+/** Milliseconds; a little faster than in production, so that a simulation sees more in less time. */
+const cadence = { beatMs: 700, sweepMs: 900 }
+
+/** A server process of the simulation: the real store and engine, with an outside of its own. */
+export class Process implements Outside {
+  readonly name: string
+  readonly timers: Timers
+  readonly #options: ProcessOptions
+  readonly #bootedAt: number
+  /** Milliseconds: no clock of a node says anything about another's. */
+  readonly #monotonicAtBoot: number
+  wallOffset: number
+  /** It is there; false once it was killed. */
+  alive = true
+  /** Until then it does nothing. */
+  pausedUntil = -Infinity
+  store: Store | null = null
+  engine: Engine | null = null
+  /** Connections that hear notices, and what they have not heard yet. */
+  listener: Connection | null = null
+  readonly notices: string[] = []
+
+  constructor(options: ProcessOptions) {
+    const { random, now } = options
+    this.#options = options
+    this.name = options.name
+    this.timers = new Timers(now)
+    this.#bootedAt = now()
+    this.#monotonicAtBoot = random.between(0, 1_000_000)
+    this.wallOffset = random.between(-3_600_000, 3_600_000)
+  }
+
+  /** Runs `work` as code of this process. */
+  run<T>(work: () => T): T {
+    return runInside(this, work)
+  }
+
+  get awake(): boolean {
+    return this.alive && this.pausedUntil <= this.#options.now()
+  }
+
+  get ready(): boolean {
+    return this.awake && this.engine !== null
+  }
+
+  /** Opens the store and starts the engine; what that sends is scheduled like all else. */
+  start(): void {
+    this.run(() => this.#start()).catch(() => this.kill())
+  }
+
+  async #start(): Promise<void> {
+    const { model, capacity, silence, alone } = this.#options
+    const log = createLog('silent')
+    const store = await openStore({ connection: { connectionString: '' }, log, silence, alone })
+    this.store = store
+    this.engine = new Engine({
+      store,
+      model,
+      windowOf: () => 100_000,
+      log,
+      capacity,
+      ...cadence,
+      maxAttempts: 3,
+      eventsKeptFor: 3_600,
+    })
+    this.engine.start()
+  }
+
+  /** As SIGKILL: nothing of it goes on. */
+  kill(): void {
+    this.alive = false
+    this.timers.clear()
+    this.listener = null
+    this.notices.length = 0
+  }
+
+  monotonic(): number {
+    return this.#monotonicAtBoot + this.#options.now() - this.#bootedAt
+  }
+
+  wall(): number {
+    return 1_800_000_000_000 + this.wallOffset + this.#options.now()
+  }
+
+  random(): number {
+    return this.#options.random.next()
+  }
+
+  bytes(count: number): Buffer {
+    return this.#options.random.bytes(count)
+  }
+
+  startTimer(work: () => void, ms: number, every: boolean) {
+    return this.timers.start(work, ms, every)
+  }
+
+  stopTimer(timer: unknown): boolean {
+    return this.timers.stop(timer)
+  }
+
+  createPool(options: pg.PoolConfig): Pool {
+    return new Pool(this.#wire(), options)
+  }
+
+  createClient(options: pg.ClientConfig): Connection | MigratedClient {
+    if (options.application_name === 'threadmill migrate') return new MigratedClient(this.#options.migrated)
+    return new Connection(this.#wire(), options as { query_timeout?: number })
+  }
+
+  #wire(): Wire {
+    const { now, accepts, send } = this.#options
+    return {
+      now,
+      accepts,
+      send: (sent) => send(this, sent),
+      setTimeout: (work, ms) => {
+        const timer = this.timers.start(work, ms, false)
+        return () => void this.timers.stop(timer)
+      },
+    }
+  }
+}
+
+/** For the migration at a start: it finds the schema as it should be. */
+class MigratedClient {
+  readonly #answer: (text: string) => pg.QueryResultRow[]
+  constructor(answer: (text: string) => pg.QueryResultRow[]) {
+    this.#answer = answer
+  }
+  async connect(): Promise<void> {}
+  async end(): Promise<void> {}
+  async query(text: string): Promise<{ rows: pg.QueryResultRow[] }> {
+    return { rows: this.#answer(text) }
+  }
+}

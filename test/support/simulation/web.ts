@@ -1,0 +1,58 @@
+import type { FastifyInstance } from 'fastify'
+import type { HttpContext } from '../../../src/http/context.ts'
+import { OpenStreams } from '../../../src/http/open-streams.ts'
+import { buildServer } from '../../../src/http/server.ts'
+import { createLog } from '../../../src/log.ts'
+import { currentOutside } from './outside.ts'
+import { Process } from './process.ts'
+
+// The real HTTP server without sockets. To build one takes longer than a whole simulation, so there is one for all
+// processes: it works with the store of the process in whose name it is asked.
+
+function asking(): Process {
+  const process = currentOutside()
+  if (!(process instanceof Process)) throw new Error('a request belongs to no process')
+  return process
+}
+
+/** An object whose parts are those of another, which is looked up whenever one of them is used. */
+function standIn<T extends object>(present: () => T, fixed: Partial<T> = {}): T {
+  return new Proxy({} as T, {
+    get(_, key) {
+      if (key in fixed) return fixed[key as keyof T]
+      const object = present()
+      const value: unknown = object[key as keyof T]
+      return typeof value === 'function' ? (value.bind(object) as unknown) : value
+    },
+  })
+}
+
+function storeOf(process: Process) {
+  if (!process.store) throw new Error('a request came before the store was open')
+  return process.store
+}
+
+/** `settings` are what the processes have in common. */
+export async function buildWeb(settings: { runTtl: () => number }): Promise<FastifyInstance> {
+  const store = standIn(() => storeOf(asking()), { pool: standIn(() => storeOf(asking()).pool) })
+  const context: HttpContext = {
+    store,
+    log: createLog('silent'),
+    dialect: 'openai',
+    unknownKeys: 'refuse',
+    allowedOrigins: [],
+    get runTtl() {
+      return settings.runTtl()
+    },
+    eventsKeptFor: 3_600,
+    maxFileBytes: 1_000,
+    listModels: () => Promise.resolve([]),
+    // No process of a simulation stops in order: they are killed.
+    streams: new OpenStreams(),
+    stopping: new AbortController().signal,
+    closing: new AbortController().signal,
+  }
+  const app = buildServer(context)
+  await app.ready()
+  return app
+}
