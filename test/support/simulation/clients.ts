@@ -95,8 +95,9 @@ export function ask(
     }
     const response = await web.inject({ ...request, payloadAsStream: true })
     if (response.statusCode !== 200) {
-      const chunks = await Array.fromAsync(response.stream() as AsyncIterable<Buffer>)
-      return answered(response.statusCode, Buffer.concat(chunks).toString(), response.headers)
+      let text = ''
+      for await (const chunk of response.stream() as AsyncIterable<Buffer>) text += chunk.toString()
+      return answered(response.statusCode, text, response.headers)
     }
     answered(200, '', response.headers)
     let rest = ''
@@ -114,7 +115,10 @@ export function ask(
     on()
   }
   // What `on` finds wrong is kept elsewhere.
-  operation.process.run(work).catch(failed).catch(() => {})
+  operation.process
+    .run(work)
+    .catch(failed)
+    .catch(() => {})
 }
 
 /** The event of one frame; comments have none. */

@@ -22,6 +22,10 @@ export interface ProcessOptions {
   capacity: number
   /** Seconds. */
   silence: number
+  /** Seconds. */
+  runTtl: number
+  /** Milliseconds after which a turn's start is committed by itself. */
+  startAfterMs: number
   /** It alone writes to the database. */
   alone: boolean
 }
@@ -63,6 +67,10 @@ export class Process implements Outside {
     return runInside(this, work)
   }
 
+  get runTtl(): number {
+    return this.#options.runTtl
+  }
+
   get awake(): boolean {
     return this.alive && this.pausedUntil <= this.#options.now()
   }
@@ -88,6 +96,7 @@ export class Process implements Outside {
       log,
       capacity,
       ...cadence,
+      startAfterMs: this.#options.startAfterMs,
       maxAttempts: 3,
       eventsKeptFor: 3_600,
     })

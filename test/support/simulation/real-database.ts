@@ -1,5 +1,4 @@
 import pg from 'pg'
-import { createDatabase } from '../database.ts'
 import type { Connection, Sent } from './driver.ts'
 
 // The one real database below the simulation, on one connection: what the scheduler lets go is done at once and whole.
@@ -44,28 +43,27 @@ export interface ObservedRun {
 export class RealDatabase {
   readonly #client: pg.Client
   readonly #migrations: pg.QueryResultRow[]
-  readonly #clean: string
   /** The connection whose transaction is open. All others wait, as behind its locks. */
   transaction: Connection | null = null
   #clock = -1
 
-  private constructor(client: pg.Client, migrations: pg.QueryResultRow[], clean: string) {
+  private constructor(client: pg.Client, migrations: pg.QueryResultRow[]) {
     this.#client = client
     this.#migrations = migrations
-    this.#clean = clean
   }
 
-  /** A database of its own, whose clock the simulation sets. It ends with the tests of the file. */
-  static async create(): Promise<RealDatabase> {
-    const { url } = await createDatabase()
+  /** Takes a migrated database over, whose clock the simulation sets from now on. */
+  static async open(url: string): Promise<RealDatabase> {
     const client = new pg.Client({
       connectionString: url,
       types: {
         getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-          oid === 20 ? Number : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+          oid === 20
+            ? Number
+            : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
       },
     })
-    client.on('error', (e) => console.log('REAL', e))
+    client.on('error', () => {})
     await client.connect()
     await client.query(session)
     // A setting of the session: what time it is costs nothing to ask.
@@ -73,7 +71,7 @@ export class RealDatabase {
       language sql stable parallel safe
       as $$ select current_setting('threadmill.now')::double precision $$`)
     const { rows } = await client.query('select number from threadmill_migrations')
-    return new RealDatabase(client, rows, cleanText)
+    return new RealDatabase(client, rows)
   }
 
   async end(): Promise<void> {
@@ -83,7 +81,7 @@ export class RealDatabase {
   /** Leaves nothing of a former simulation. */
   async clean(): Promise<void> {
     if (this.transaction) await this.rollBack(this.transaction)
-    await this.#client.query(this.#clean)
+    await this.#client.query(cleanText)
   }
 
   /** What a migration asks at a start. */

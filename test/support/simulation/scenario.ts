@@ -1,4 +1,4 @@
-import type { Operation, OperationKind, Request } from './clients.ts'
+import type { Body, Operation, OperationKind, Request } from './clients.ts'
 import type { Process } from './process.ts'
 import type { Random } from './random.ts'
 
@@ -26,19 +26,25 @@ export class Clients {
 
   /** What a client does next by way of `process`; null if there is nothing to do yet. */
   next(process: Process, step: number): Plan | null {
-    const kind = this.#kind()
-    const operation = this.#operation(kind, process, step)
-    const request = this.#request(operation)
-    if (request === null) return null
-    this.operations.push(operation)
-    return { operation, request }
+    for (let tries = 0; tries < 8; tries++) {
+      const operation = this.#operation(this.#kind(), process, step)
+      const request = this.#request(operation)
+      if (request === null) continue
+      this.operations.push(operation)
+      return { operation, request }
+    }
+    return null
   }
 
   /** Streams that broke off with their process, and that nobody has gone on with. */
   cutStreams(): Operation[] {
     return this.operations.filter(
       ({ kind, process, ended, status, next }) =>
-        (kind === 'follow' || kind === 'stream_run') && status === 200 && !process.alive && !ended && next === null,
+        (kind === 'follow' || kind === 'stream_run') &&
+        status === 200 &&
+        !process.alive &&
+        !ended &&
+        next === null,
     )
   }
 
@@ -134,12 +140,12 @@ export class Clients {
       { weight: 1, kind: 'delete_message' },
       { weight: 5, kind: 'create_run' },
       { weight: 2, kind: 'stream_run' },
-      { weight: 5, kind: 'submit' },
+      { weight: 6, kind: 'submit' },
       { weight: 2, kind: 'cancel' },
       { weight: 1, kind: 'delete_thread' },
       { weight: 1, kind: 'modify_run' },
       { weight: 2, kind: 'poll' },
-      { weight: 3, kind: 'get_run' },
+      { weight: 4, kind: 'get_run' },
       { weight: 2, kind: 'list_messages' },
       { weight: 3, kind: 'follow' },
     ]).kind
@@ -153,6 +159,7 @@ export class Clients {
       return this.#onThread(operation)
     if (kind === 'delete_message') return this.#deletion(operation)
     if (kind === 'create_run' || kind === 'stream_run') return this.#newRun(operation)
+    if (kind === 'submit') return this.#submission(operation)
     return this.#onRun(operation)
   }
 
@@ -205,32 +212,37 @@ export class Clients {
     const { id, thread } = this.#random.pick(runs)
     Object.assign(operation, { run: id, thread })
     const path = `/threads/${thread}/runs/${id}`
-    switch (operation.kind) {
-      case 'submit':
-        return this.#submission(id, path)
-      case 'cancel':
-        return { method: 'POST', path: `${path}/cancel` }
-      case 'modify_run':
-        return { method: 'POST', path, body: { metadata: { changed: String(operation.n) } } }
-      case 'poll':
-        return { method: 'GET', path, headers: { 'x-stainless-poll-helper': 'true' } }
-      case 'follow':
-        return following(operation)
-      default:
-        return { method: 'GET', path }
-    }
+    const { kind } = operation
+    if (kind === 'follow') return following(operation)
+    if (kind === 'cancel') return { method: 'POST', path: `${path}/cancel` }
+    if (kind === 'modify_run')
+      return { method: 'POST', path, body: { metadata: { changed: String(operation.n) } } }
+    const poll = kind === 'poll' ? { headers: { 'x-stainless-poll-helper': 'true' } } : {}
+    return { method: 'GET', path, ...poll }
   }
 
-  /** Answers what the run was last seen to ask for, perhaps for the second time. */
-  #submission(run: string, path: string): Request | null {
-    const asked = this.operations.findLast(
-      ({ body, status }) => status === 200 && body.id === run && body.required_action,
-    )
-    const calls = asked?.body.required_action?.submit_tool_outputs.tool_calls
-    if (!calls) return null
-    const tool_outputs = calls.map(({ id }) => ({ tool_call_id: id, output: `for ${id}` }))
-    return { method: 'POST', path: `${path}/submit_tool_outputs`, body: { tool_outputs } }
+  /** Answers what a run was seen to ask for, perhaps for the second time. */
+  #submission(operation: Operation): Request | null {
+    const asked = this.runs.flatMap(({ id, thread }) => {
+      const calls = this.operations.findLast((seen) => asksIn(seen, id) !== null)
+      return calls ? [{ id, thread, calls: asksIn(calls, id) ?? [] }] : []
+    })
+    if (asked.length === 0) return null
+    const { id, thread, calls } = this.#random.pick(asked)
+    Object.assign(operation, { run: id, thread })
+    const tool_outputs = calls.map((call) => ({ tool_call_id: call, output: `for ${call}` }))
+    const path = `/threads/${thread}/runs/${id}/submit_tool_outputs`
+    return { method: 'POST', path, body: { tool_outputs } }
   }
+}
+
+/** The tool calls that a run asked for in what its client was told by an operation. */
+function asksIn({ status, body, frames }: Operation, run: string): string[] | null {
+  if (status !== 200) return null
+  const seen = [body, ...frames.map(({ data }) => data as Body)].findLast(
+    ({ id, required_action }) => id === run && required_action,
+  )
+  return seen?.required_action?.submit_tool_outputs.tool_calls.map(({ id }) => id) ?? null
 }
 
 /** The request for the events of a run, behind those that the client has. */

@@ -1,4 +1,10 @@
-import { ModelError, type Model, type ModelEnd, type ModelEvent, type ModelRequest } from '../../../src/models/model.ts'
+import {
+  ModelError,
+  type Model,
+  type ModelEnd,
+  type ModelEvent,
+  type ModelRequest,
+} from '../../../src/models/model.ts'
 import type { Process } from './process.ts'
 import { currentOutside } from './outside.ts'
 import type { Random } from './random.ts'

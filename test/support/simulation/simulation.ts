@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { ask, type Operation } from './clients.ts'
 import { brokenConnection, type Sent } from './driver.ts'
-import { installOutside, nextMacrotask } from './outside.ts'
+import { nextMacrotask } from './outside.ts'
 import { Process } from './process.ts'
 import { Random } from './random.ts'
 import type { RealDatabase } from './real-database.ts'
@@ -16,7 +16,7 @@ export interface Choice {
   weight: number
   /** For the trace: who does what. */
   what: string
-  act: () => void | Promise<void>
+  act: (() => void) | (() => Promise<void>)
 }
 
 /** Something is not as it was promised. */
@@ -60,13 +60,16 @@ export class Simulation {
   faultsLeft: number
 
   constructor(seed: number, database: RealDatabase, web: FastifyInstance) {
-    installOutside()
     this.seed = seed
     this.database = database
     this.web = web
     this.random = new Random(seed)
     this.weather = drawWeather(this.random)
-    this.model = new ScriptedModel(new Random(seed ^ 0x5eed), () => this.now, () => this.step)
+    this.model = new ScriptedModel(
+      new Random(seed ^ 0x5eed),
+      () => this.now,
+      () => this.step,
+    )
     this.clients = new Clients(new Random(seed ^ 0xc11e))
     this.watch = new Watch((text) => this.fail(text))
     this.operationsLeft = this.weather.operations
@@ -86,7 +89,8 @@ export class Simulation {
     await this.until(() => this.isOver())
     // What everybody can read from now on, at each process.
     const alive = this.processes.filter((process) => process.ready)
-    for (const plan of this.clients.lastLook(alive, this.step, (run) => this.watch.hasEnded(run))) this.ask(plan)
+    for (const plan of this.clients.lastLook(alive, this.step, (run) => this.watch.hasEnded(run)))
+      this.ask(plan)
     await this.until(() => Promise.resolve(this.clients.lastAnswered))
     await judge(this)
   }
@@ -117,6 +121,8 @@ export class Simulation {
       migrated: (text) => this.database.migrated(text),
       capacity: this.weather.capacity,
       silence: 3,
+      runTtl: this.weather.runTtl,
+      startAfterMs: this.weather.startAfterMs,
       alone: this.weather.processes === 1,
     })
     this.processes.push(process)
@@ -162,15 +168,15 @@ export class Simulation {
   /** What is on its way to the database or back. */
   statements(): Choice[] {
     const locked = this.database.transaction
-    return this.parked.flatMap((item) => {
+    return this.parked.flatMap((item): Choice[] => {
       const { from, sent } = item
       const label = `${from.name} ${sent.name || sent.text.slice(0, 20).replaceAll(/\s+/g, ' ')}`
       if (sent.result === null) {
         if (locked !== null && locked !== sent.connection) return []
-        return { weight: 4, what: `execute ${label}`, act: () => this.execute(item) }
+        return [{ weight: 4, what: `execute ${label}`, act: () => this.execute(item) }]
       }
       if (!from.awake) return []
-      return { weight: 4, what: `answer ${label}`, act: () => this.answer(item) }
+      return [{ weight: 4, what: `answer ${label}`, act: () => this.answer(item) }]
     })
   }
 
@@ -182,7 +188,8 @@ export class Simulation {
     if ('error' in sent.result) this.note(`error ${sent.result.error.message}`)
     if (sent.name === 'notify_runs' && 'rows' in sent.result && sent.result.rows.length > 0)
       this.notify(sent.values[0] as string[])
-    if (isWrite(sent)) this.watch.observe(await this.database.runs(), from.store?.node ?? from.name, this.step)
+    if (isWrite(sent))
+      this.watch.observe(await this.database.runs(), from.store?.node ?? from.name, this.step)
     if (!from.alive || sent.abandoned) this.unpark(item)
     if (this.database.transaction === sent.connection && (!from.alive || !sent.connection.open))
       await this.database.rollBack(sent.connection)
@@ -226,7 +233,7 @@ export class Simulation {
     return this.model.due(this.now).map((call) => ({
       weight: 3,
       what: `model ${call.process.name} call ${call.n} of ${call.run}/${call.turn}`,
-      act: () => void this.note(`said ${this.model.speak(call)}`),
+      act: () => this.note(`said ${this.model.speak(call)}`),
     }))
   }
 
@@ -238,7 +245,7 @@ export class Simulation {
 
   operate(): void {
     const ready = this.processes.filter((process) => process.ready)
-    this.nextOperationAt = this.now + this.random.between(0, 500)
+    this.nextOperationAt = this.now + this.random.between(0, 350)
     this.operationsLeft -= 1
     if (ready.length === 0) return
     const plan = this.clients.next(this.random.pick(ready), this.step)
@@ -317,11 +324,14 @@ export class Simulation {
   /** Whether nothing is left to be done by itself. */
   async isOver(): Promise<boolean> {
     if (this.parked.some(({ sent }) => isWrite(sent))) return false
-    if (this.clients.operations.some((operation) => operation.kind !== 'follow' && isWaiting(operation))) return false
+    if (this.clients.operations.some((operation) => operation.kind !== 'follow' && isWaiting(operation)))
+      return false
     if (this.model.calls.some(({ state, process }) => state === 'open' && process.alive)) return false
     if (this.step % 20 !== 0) return false
     const runs = await this.database.runs()
-    return runs.every(({ status, deleted }) => deleted || !['queued', 'in_progress', 'cancelling'].includes(status))
+    return runs.every(
+      ({ status, deleted }) => deleted || !['queued', 'in_progress', 'cancelling'].includes(status),
+    )
   }
 }
 

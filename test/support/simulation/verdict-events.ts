@@ -58,11 +58,16 @@ function judgeStream(simulation: Simulation, { n, frames }: Operation, history: 
   const told = new Map(placed.map((frame) => [frame.id, frame]))
   const known = new Map(history.frames.map((frame) => [frame.id, frame]))
   for (const frame of history.frames) {
-    if (frame.id === null || isBefore(placeOf(frame), placeOf(first)) || isBefore(placeOf(last), placeOf(frame)))
+    if (
+      frame.id === null ||
+      isBefore(placeOf(frame), placeOf(first)) ||
+      isBefore(placeOf(last), placeOf(frame))
+    )
       continue
     const own = told.get(frame.id)
     if (!own) return simulation.fail(`stream ${n} was not told ${frame.id} ${frame.event}`)
-    if (gist(own) !== gist(frame)) simulation.fail(`stream ${n} was told another ${frame.id}: ${gist(own)} ${gist(frame)}`)
+    if (gist(own) !== gist(frame))
+      simulation.fail(`stream ${n} was told another ${frame.id}: ${gist(own)} ${gist(frame)}`)
   }
   for (const frame of placed)
     if (!known.has(frame.id) && !isDelta(frame))
@@ -71,7 +76,8 @@ function judgeStream(simulation: Simulation, { n, frames }: Operation, history: 
 
 /** The whole history of a run that has ended: one beginning, one end, each message opened, told and closed. */
 function judgeHistory(simulation: Simulation, { n, run, frames }: Operation, { messages }: Ledger): void {
-  const fail = (text: string) => simulation.fail(`stream ${n} of ${run}: ${text}: ${frames.map((f) => `${f.id} ${f.event}`).join(', ')}`)
+  const fail = (text: string) =>
+    simulation.fail(`stream ${n} of ${run}: ${text}: ${frames.map((f) => `${f.id} ${f.event}`).join(', ')}`)
   const events = frames.filter(({ event }) => event !== 'done')
   if (events.filter(({ event }) => event === 'thread.run.created').length !== 1) fail('not begun once')
   const last = events.at(-1)?.event ?? ''

@@ -37,7 +37,16 @@ const ended = new Set(['completed', 'failed', 'incomplete', 'cancelled', 'expire
 /** Throws a Violation if something is not as it was promised. */
 export async function judge(simulation: Simulation): Promise<void> {
   const ledger = await readLedger(simulation)
-  const judges = [judgeMessages, judgeOrder, judgeLists, judgeRuns, judgeTurns, judgeThreads, judgeReads, judgeEvents]
+  const judges = [
+    judgeMessages,
+    judgeOrder,
+    judgeLists,
+    judgeRuns,
+    judgeTurns,
+    judgeThreads,
+    judgeReads,
+    judgeEvents,
+  ]
   for (const judgeIt of judges) judgeIt(simulation, ledger)
 }
 
@@ -104,7 +113,9 @@ function judgeMessages(simulation: Simulation, { messages }: Ledger): void {
 
 /** Messages of clients whose writes did not overlap stand in the order of their writes. */
 function judgeOrder(simulation: Simulation, { messages }: Ledger): void {
-  const writes = new Map(simulation.clients.operations.flatMap((o) => (writers.has(o.kind) ? o.texts.map((t) => [t, o]) : [])))
+  const writes = new Map(
+    simulation.clients.operations.flatMap((o) => (writers.has(o.kind) ? o.texts.map((t) => [t, o]) : [])),
+  )
   const users = messages.filter(({ role }) => role === 'user')
   for (const [i, later] of users.entries()) {
     for (const former of users.slice(0, i).filter(({ thread_id }) => thread_id === later.thread_id)) {
@@ -131,9 +142,13 @@ function judgeLists(simulation: Simulation, { messages }: Ledger): void {
     const texts = new Set(list.body.data?.map(({ content }) => content[0]?.text.value))
     for (const write of operations) {
       const before = write.answeredAt !== null && write.answeredAt < list.sentAt
-      if (!writers.has(write.kind) || write.status !== 200 || !before || threadOf(write) !== list.thread) continue
+      if (!writers.has(write.kind) || write.status !== 200 || !before || threadOf(write) !== list.thread)
+        continue
       for (const text of write.texts)
-        if (!texts.has(text) && !operations.some((o) => o.kind === 'delete_message' && o.texts.includes(text)))
+        if (
+          !texts.has(text) &&
+          !operations.some((o) => o.kind === 'delete_message' && o.texts.includes(text))
+        )
           simulation.fail(`${list.n} list_messages does not show ${text}, which was acknowledged before`)
     }
   }
@@ -147,11 +162,14 @@ function judgeRuns(simulation: Simulation, { runs, messages }: Ledger): void {
     const fate = fateOf(operation)
     const least = fate === 'done' && !mayBeGone(simulation, threadOf(operation)) ? 1 : 0
     if (found < least || found > (fate === 'not done' ? 0 : 1))
-      simulation.fail(`${operation.n} ${operation.kind} was answered ${operation.status}, and ${found} runs are there`)
+      simulation.fail(
+        `${operation.n} ${operation.kind} was answered ${operation.status}, and ${found} runs are there`,
+      )
   }
   for (const run of runs) {
     if (!ended.has(run.status)) continue
-    if (run.open_steps > 0) simulation.fail(`run ${run.id} is ${run.status} with ${run.open_steps} open steps`)
+    if (run.open_steps > 0)
+      simulation.fail(`run ${run.id} is ${run.status} with ${run.open_steps} open steps`)
     if (run.status === 'completed' && run.total_tokens !== run.steps_tokens)
       simulation.fail(`run ${run.id} used ${run.total_tokens} tokens, its steps ${run.steps_tokens} (I7)`)
     if (messages.some(({ run_id, status }) => run_id === run.id && status === 'in_progress'))
@@ -163,7 +181,9 @@ function judgeRuns(simulation: Simulation, { runs, messages }: Ledger): void {
 function judgeTurns(simulation: Simulation, { runs, messages }: Ledger): void {
   const { calls } = simulation.model
   for (const message of messages.filter(({ role }) => role === 'assistant')) {
-    const call = calls.find(({ n }) => message.text === null || message.text === '' || message.text.startsWith(`#${n} `))
+    const call = calls.find(
+      ({ n }) => message.text === null || message.text === '' || message.text.startsWith(`#${n} `),
+    )
     if (!call) return simulation.fail(`message ${message.id} says what no model said: ${message.text}`)
     if (message.status === 'completed' && message.text !== call.text && message.text !== '')
       simulation.fail(`message ${message.id} says "${message.text}", the model said "${call.text}" (I7)`)
@@ -175,9 +195,14 @@ function judgeTurns(simulation: Simulation, { runs, messages }: Ledger): void {
     for (const call of calls.filter(({ run }) => run === mark)) {
       const finished = life.find(({ turns }) => turns > call.turn)
       if (finished && finished.step < call.step)
-        simulation.fail(`call ${call.n} made turn ${call.turn} of ${mark} again, which had ended in step ${finished.step}`)
+        simulation.fail(
+          `call ${call.n} made turn ${call.turn} of ${mark} again, which had ended in step ${finished.step}`,
+        )
     }
-    for (const [turn, made] of Map.groupBy(calls.filter(({ run }) => run === mark), (call) => call.turn))
+    for (const [turn, made] of Map.groupBy(
+      calls.filter(({ run }) => run === mark),
+      (call) => call.turn,
+    ))
       if (made.length > (simulation.weather.faults === 0 ? 1 : 3))
         simulation.fail(`turn ${turn} of ${mark} was asked of the model ${made.length} times`)
   }
@@ -205,11 +230,15 @@ function judgeReads(simulation: Simulation): void {
   for (const { kind, n, status, body, run, sentAt, answeredAt } of simulation.clients.operations) {
     if (!['get_run', 'poll', 'modify_run', 'cancel', 'submit'].includes(kind) || status !== 200) continue
     const life = simulation.watch.lives.get(run ?? '') ?? []
+    // A node that is alone answers from memory: with what it was last told, while a commit's answer is on its way.
+    const behind = simulation.weather.processes === 1 ? 2 : 1
     const then = life.filter(
-      ({ step }, i) => step <= (answeredAt ?? Infinity) && (life[i + 1]?.step ?? Infinity) >= sentAt,
+      ({ step }, i) => step <= (answeredAt ?? Infinity) && (life[i + behind]?.step ?? Infinity) >= sentAt,
     )
     if (!then.some((moment) => moment.status === body.status))
-      simulation.fail(`${n} ${kind} was shown ${body.status}; the run was ${then.map((m) => m.status).join()} then`)
+      simulation.fail(
+        `${n} ${kind} was shown ${body.status}; the run was ${then.map((m) => m.status).join()} then`,
+      )
   }
 }
 

@@ -9,8 +9,10 @@ export interface Weather {
   faults: number
   /** Milliseconds that something is on its way at most. */
   patience: number
-  /** Milliseconds until a run expires. */
+  /** Seconds until a run expires. */
   runTtl: number
+  /** Milliseconds after which a turn's start is committed by itself. */
+  startAfterMs: number
   faultChoices(simulation: Simulation): Choice[]
 }
 
@@ -30,12 +32,13 @@ const kinds: FaultKind[][] = [
 export function drawWeather(random: Random): Weather {
   const allowed = random.pick(kinds)
   return {
-    processes: random.pick([1, 2, 2, 2, 3]),
+    processes: random.pick([1, 2, 2, 2, 2, 3]),
     capacity: random.pick([1, 2, 8]),
-    operations: random.between(6, 16),
+    operations: random.between(10, 24),
     faults: allowed.length === 0 ? 0 : random.between(1, 3),
     patience: random.pick([5, 50, 400]),
     runTtl: random.chance(0.15) ? 4 : 600,
+    startAfterMs: random.pick([1, 50, 300]),
     faultChoices: (simulation) => (allowed.length === 0 ? [] : faultChoices(simulation, allowed)),
   }
 }
@@ -45,7 +48,13 @@ function faultChoices(simulation: Simulation, allowed: FaultKind[]): Choice[] {
   const kind = simulation.random.pick(allowed)
   const act = faults[kind](simulation)
   if (!act) return []
-  return [{ weight: 0.25, what: `fault ${kind}`, act: () => (simulation.faultsLeft -= 1, act()) }]
+  return [
+    {
+      weight: simulation.parked.some(({ sent }) => sent.name === 'commit_thread_writes') ? 1 : 0.2,
+      what: `fault ${kind}`,
+      act: () => ((simulation.faultsLeft -= 1), act()),
+    },
+  ]
 }
 
 const faults: Record<FaultKind, (simulation: Simulation) => (() => void | Promise<void>) | null> = {
@@ -79,7 +88,9 @@ const faults: Record<FaultKind, (simulation: Simulation) => (() => void | Promis
   },
   /** A connection breaks, before its statement is done or before the answer comes. */
   lose: (simulation) => {
-    const items = simulation.parked.filter(({ from, sent }) => from.awake && !sent.abandoned)
+    const all = simulation.parked.filter(({ from, sent }) => from.awake && !sent.abandoned)
+    const writes = all.filter(({ sent }) => sent.name === 'commit_thread_writes')
+    const items = writes.length > 0 ? writes : all
     if (items.length === 0) return null
     return async () => {
       const item = simulation.random.pick(items)

@@ -3,7 +3,7 @@ import type { HttpContext } from '../../../src/http/context.ts'
 import { OpenStreams } from '../../../src/http/open-streams.ts'
 import { buildServer } from '../../../src/http/server.ts'
 import { createLog } from '../../../src/log.ts'
-import { currentOutside } from './outside.ts'
+import { currentOutside, installOutside } from './outside.ts'
 import { Process } from './process.ts'
 
 // The real HTTP server without sockets. To build one takes longer than a whole simulation, so there is one for all
@@ -32,8 +32,9 @@ function storeOf(process: Process) {
   return process.store
 }
 
-/** `settings` are what the processes have in common. */
-export async function buildWeb(settings: { runTtl: () => number }): Promise<FastifyInstance> {
+/** Takes about a second. */
+export async function buildWeb(): Promise<FastifyInstance> {
+  installOutside()
   const store = standIn(() => storeOf(asking()), { pool: standIn(() => storeOf(asking()).pool) })
   const context: HttpContext = {
     store,
@@ -42,7 +43,7 @@ export async function buildWeb(settings: { runTtl: () => number }): Promise<Fast
     unknownKeys: 'refuse',
     allowedOrigins: [],
     get runTtl() {
-      return settings.runTtl()
+      return asking().runTtl
     },
     eventsKeptFor: 3_600,
     maxFileBytes: 1_000,
