@@ -1,0 +1,133 @@
+// Ten changes that each break a promise in one place, as a tired author might. The tests have to notice every one.
+
+export interface Edit {
+  file: string
+  /** Must be there exactly once. */
+  find: string
+  replace: string
+}
+
+export interface EvilPatch {
+  name: string
+  /** What would go wrong. */
+  harm: string
+  edits: Edit[]
+  /** Test files that are to notice it. */
+  tests: string[]
+}
+
+export const evilPatches: EvilPatch[] = [
+  {
+    name: 'no token guard',
+    harm: 'a node whose run was taken over writes to it as if it still were its own',
+    edits: [
+      {
+        file: 'src/domain/run.ts',
+        find: `if (lease === null || lease.node !== event.lease.node || lease.epoch !== event.lease.epoch) return 'drop'`,
+        replace: `if (lease === null) return 'drop'`,
+      },
+    ],
+    tests: ['test/run-properties.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'no version guard',
+    harm: 'of two changes of a run that were made from the same state, both are written',
+    edits: [
+      {
+        file: 'src/store/thread-write-sql.ts',
+        find: '    and r.version = h.from_version\n',
+        replace: '',
+      },
+    ],
+    tests: ['test/store-guards.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'publish before commit',
+    harm: 'streams and polls tell of what may never be stored',
+    edits: [
+      {
+        file: 'src/store/run-writes.ts',
+        find: '  const written = await store.write({\n',
+        replace: '  announce(store, next, batch)\n  const written = await store.write({\n',
+      },
+    ],
+    tests: ['test/stream.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'no re-LISTEN',
+    harm: 'a node whose connection broke never again hears of what others do',
+    edits: [
+      {
+        file: 'src/store/notices.ts',
+        find: 'if (this.#closed || this.#client !== client) return\n    if (this.#check)',
+        replace: 'if (this.#client !== null) return\n    if (this.#check)',
+      },
+    ],
+    tests: ['test/events-nodes.test.ts'],
+  },
+  {
+    name: 'no folding of two writes of one run',
+    harm: 'one statement is to change a row twice, and keeps an arbitrary one of the changes',
+    edits: [{ file: 'src/store/group-commit.ts', find: ' && !threads.has(thread)', replace: '' }],
+    tests: ['test/store-batches.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'no epoch in event ids',
+    harm: 'two owners of a run give the same id to different events',
+    edits: [
+      {
+        file: 'src/domain/event-log.ts',
+        find: 'return `${term}.${no}`',
+        replace: 'return `${Math.min(term, 1)}.${no}`',
+      },
+    ],
+    tests: ['test/events.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'replay decided by the conflict',
+    harm: 'a write that was lost counts as done because someone else has done something',
+    edits: [
+      {
+        file: 'src/store/group-commit.ts',
+        find: `if (waiting.replayed && outcome.outcome !== 'ok') return false`,
+        replace: `if (waiting.replayed && outcome.outcome !== 'ok') outcome = ok`,
+      },
+    ],
+    tests: ['test/lost-commits.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'engine writes after the deletion of a thread',
+    harm: 'a run goes on in a thread that its user has deleted',
+    edits: [
+      {
+        file: 'src/store/thread-write-sql.ts',
+        find: 'where id = op.thread_id and project_id = op.project_id and deleted_at is null',
+        replace: `where id = op.thread_id and project_id = op.project_id
+      and (deleted_at is null or op.kind in ('advance', 'log'))`,
+      },
+      {
+        file: 'src/store/thread-write-sql.ts',
+        find: `when kind = 'advance' or (kind = 'delete_thread' and coalesce(active_run_id, run_id) is not null)`,
+        replace: `when kind = 'delete_thread' then true when kind = 'advance'`,
+      },
+      {
+        file: 'src/store/delete-thread.ts',
+        find: 'const run = runId === null ? null :',
+        replace: 'const run = runId !== undefined ? null :',
+      },
+    ],
+    tests: ['test/threads.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'no reconciliation at the heartbeat',
+    harm: 'a run that its owner lost sight of stays with it for ever',
+    edits: [
+      {
+        file: 'src/engine/sweep.ts',
+        find: `    await this.#attempt('runs of this node', () => this.#reconcile())\n`,
+        replace: `    if (this.#busy.has('')) await this.#reconcile()\n`,
+      },
+    ],
+    tests: ['test/leases.test.ts', 'test/simulation.test.ts'],
+  },
+]
