@@ -14,6 +14,8 @@ export interface Sent {
   at: number
   /** Postgres has done it: the answer is on its way. */
   result: { rows: pg.QueryResultRow[] } | { error: Error } | null
+  /** When that was. */
+  doneAt: number
   /** Nobody waits for the answer any more. */
   abandoned: boolean
   settle(result: { rows: pg.QueryResultRow[] } | { error: Error }): void
@@ -72,6 +74,7 @@ export class Connection extends EventEmitter {
         values: config.values ?? values,
         at: this.#wire.now(),
         result: null,
+        doneAt: Infinity,
         abandoned: false,
         settle: (result) => {
           if (sent.abandoned) return

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { ThreadPolicy } from '../../../src/contract/thread-policy.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { createLog } from '../../../src/log.ts'
 import type { Model } from '../../../src/models/model.ts'
@@ -22,6 +23,8 @@ export interface ProcessOptions {
   capacity: number
   /** Seconds. */
   silence: number
+  /** What becomes of those who find a thread held. */
+  threadPolicy: ThreadPolicy
   /** Seconds. */
   runTtl: number
   /** Milliseconds after which a turn's start is committed by itself. */
@@ -65,6 +68,10 @@ export class Process implements Outside {
   /** Runs `work` as code of this process. */
   run<T>(work: () => T): T {
     return runInside(this, work)
+  }
+
+  get threadPolicy(): ThreadPolicy {
+    return this.#options.threadPolicy
   }
 
   get runTtl(): number {

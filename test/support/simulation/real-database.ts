@@ -17,12 +17,12 @@ const unordered = new Set(['owned_runs', 'orphaned_runs', 'due_runs', 'claim_run
 
 const cleanText = `
 delete from run_events; delete from run_steps; delete from messages; delete from runs; delete from threads;
-delete from nodes; delete from assistants`
+delete from nodes; delete from assistants; delete from thread_queue; delete from idempotency_keys`
 
 /** What is wrong with the rows of runs and threads is seen here: one row a run. */
 const runsText = `
 select r.id, r.thread_id, r.status, r.version, r.lease_epoch as epoch, r.owner_node as owner, r.turns, r.attempts,
-  t.active_run_id as holder, t.deleted_at is not null as deleted
+  t.active_run_id as holder, t.waiting, t.deleted_at is not null as deleted
 from runs r left join threads t on t.id = r.thread_id
 order by r.id`
 
@@ -37,6 +37,8 @@ export interface ObservedRun {
   attempts: number
   /** The run that the thread says it is held by. */
   holder: string | null
+  /** How many messages and runs wait for the thread. */
+  waiting: number
   deleted: boolean
 }
 

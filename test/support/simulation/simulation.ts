@@ -19,6 +19,12 @@ export interface Choice {
   act: (() => void) | (() => Promise<void>)
 }
 
+/** What a process has sent. */
+interface Item {
+  from: Process
+  sent: Sent
+}
+
 /** Something is not as it was promised. */
 export class Violation extends Error {}
 
@@ -46,7 +52,7 @@ export class Simulation {
   readonly trace: string[] = []
   readonly processes: Process[] = []
   /** What was sent and is not answered yet. */
-  parked: { from: Process; sent: Sent }[] = []
+  parked: Item[] = []
   /** Milliseconds. */
   now = 0
   step = 0
@@ -121,6 +127,7 @@ export class Simulation {
       migrated: (text) => this.database.migrated(text),
       capacity: this.weather.capacity,
       silence: 3,
+      threadPolicy: this.weather.threadPolicy,
       runTtl: this.weather.runTtl,
       startAfterMs: this.weather.startAfterMs,
       alone: this.weather.processes === 1,
@@ -175,32 +182,41 @@ export class Simulation {
         if (locked !== null && locked !== sent.connection) return []
         return [{ weight: 4, what: `execute ${label}`, act: () => this.execute(item) }]
       }
-      if (!from.awake) return []
+      if (!from.awake || this.mustWait(item)) return []
       return [{ weight: 4, what: `answer ${label}`, act: () => this.answer(item) }]
     })
   }
 
-  async execute(item: { from: Process; sent: Sent }): Promise<void> {
+  /** Who wakes up finds what came in the meantime before anything that it asks from then on. */
+  mustWait({ from, sent }: Item): boolean {
+    const woke = from.pausedUntil
+    const cameBefore = (each: Item) => each.from === from && each.sent.doneAt < woke
+    return sent.doneAt >= woke && this.parked.some(cameBefore)
+  }
+
+  async execute(item: Item): Promise<void> {
     const { from, sent } = item
     if (sent.text === 'connect' || sent.text.startsWith('listen')) sent.result = { rows: [] }
     else sent.result = await this.database.execute(sent, this.databaseTime)
+    sent.doneAt = this.now
     if (sent.text.startsWith('listen') && from.alive) from.listener = sent.connection
     if ('error' in sent.result) this.note(`error ${sent.result.error.message}`)
     if (sent.name === 'notify_runs' && 'rows' in sent.result && sent.result.rows.length > 0)
       this.notify(sent.values[0] as string[])
-    if (isWrite(sent))
+    // Within a transaction others see nothing of it.
+    if (this.database.transaction === null && (isWrite(sent) || sent.text === 'commit'))
       this.watch.observe(await this.database.runs(), from.store?.node ?? from.name, this.step)
     if (!from.alive || sent.abandoned) this.unpark(item)
     if (this.database.transaction === sent.connection && (!from.alive || !sent.connection.open))
       await this.database.rollBack(sent.connection)
   }
 
-  answer(item: { from: Process; sent: Sent }): void {
+  answer(item: Item): void {
     this.unpark(item)
     if (item.sent.result) item.sent.settle(item.sent.result)
   }
 
-  unpark(item: { sent: Sent }): void {
+  unpark(item: Item): void {
     this.parked = this.parked.filter(({ sent }) => sent !== item.sent)
   }
 
@@ -280,7 +296,7 @@ export class Simulation {
   async calmDown(): Promise<void> {
     this.calm = true
     this.databaseAwayUntil = -Infinity
-    for (const process of this.processes) process.pausedUntil = -Infinity
+    for (const process of this.processes) process.pausedUntil = Math.min(process.pausedUntil, this.now)
     if (!this.processes.some(({ alive }) => alive)) await this.startProcess()
   }
 
@@ -315,7 +331,7 @@ export class Simulation {
     if (this.parked.length === 0 && this.random.chance(0.1)) this.now += this.random.between(1, 40)
   }
 
-  breakConnection({ from, sent }: { from: Process; sent: Sent }): void {
+  breakConnection({ from, sent }: Item): void {
     sent.connection.open = false
     if (from.alive) from.run(() => sent.settle({ error: brokenConnection() }))
     sent.abandoned = true

@@ -28,6 +28,8 @@ interface StoredRun {
 
 export interface Ledger {
   messages: StoredMessage[]
+  /** Texts of messages that wait for their thread. */
+  waiting: string[]
   runs: StoredRun[]
   threads: { id: string; active_run_id: string | null; deleted: boolean }[]
 }
@@ -66,7 +68,11 @@ async function readLedger({ database }: Simulation): Promise<Ledger> {
   const threads = await database.rows<Ledger['threads'][number]>(
     'select id, active_run_id, deleted_at is not null as deleted from threads order by id',
   )
-  return { messages, runs, threads }
+  const waiting = await database.rows<{ text: string }>(
+    `select message -> 'content' -> 0 -> 'text' ->> 'value' as text
+     from thread_queue, jsonb_array_elements(messages) message`,
+  )
+  return { messages, runs, threads, waiting: waiting.map(({ text }) => text) }
 }
 
 /** Whether an operation has done what it says: yes, no, or nobody can know. */
@@ -93,11 +99,12 @@ function mayBeGone({ clients }: Simulation, thread: string | null): boolean {
 }
 
 /** I5: what was acknowledged is there, once; what was refused is not. */
-function judgeMessages(simulation: Simulation, { messages }: Ledger): void {
+function judgeMessages(simulation: Simulation, { messages, waiting }: Ledger): void {
   for (const operation of simulation.clients.operations) {
     if (!writers.has(operation.kind) || mayBeGone(simulation, threadOf(operation))) continue
     for (const text of operation.texts) {
-      const found = messages.filter((message) => message.text === text).length
+      const all = [...messages.map((message) => message.text), ...waiting]
+      const found = all.filter((each) => each === text).length
       const deletions = simulation.clients.operations.filter(
         ({ kind, texts }) => kind === 'delete_message' && texts.includes(text),
       )
@@ -141,6 +148,8 @@ function judgeLists(simulation: Simulation, { messages }: Ledger): void {
       simulation.fail(`${list.n} list_messages at ${list.process.name} does not show what is stored`)
     const texts = new Set(list.body.data?.map(({ content }) => content[0]?.text.value))
     for (const write of operations) {
+      // A message that waits for its thread is not seen before it has its place.
+      if (simulation.weather.threadPolicy !== 'reject') continue
       const before = write.answeredAt !== null && write.answeredAt < list.sentAt
       if (!writers.has(write.kind) || write.status !== 200 || !before || threadOf(write) !== list.thread)
         continue
@@ -235,7 +244,7 @@ function judgeReads(simulation: Simulation): void {
     const then = life.filter(
       ({ step }, i) => step <= (answeredAt ?? Infinity) && (life[i + behind]?.step ?? Infinity) >= sentAt,
     )
-    if (!then.some((moment) => moment.status === body.status))
+    if (!then.some((moment) => (moment.status === 'waiting' ? 'queued' : moment.status) === body.status))
       simulation.fail(
         `${n} ${kind} was shown ${body.status}; the run was ${then.map((m) => m.status).join()} then`,
       )

@@ -2,9 +2,14 @@ import type { ObservedRun } from './real-database.ts'
 
 const ended = new Set(['completed', 'failed', 'incomplete', 'cancelled', 'expired'])
 const owned = new Set(['in_progress', 'cancelling'])
+const canBeOwned = new Set(['queued', ...owned])
+
+const isActive = ({ status }: ObservedRun) => !ended.has(status) && status !== 'waiting'
 
 /** What may follow a status in one commit (SPEC.md); written down once more, so that the table is not its own judge. */
 const followers: Record<string, string[]> = {
+  // For its thread; shown as queued.
+  waiting: ['queued', 'cancelled'],
   queued: [
     'queued',
     'in_progress',
@@ -57,7 +62,7 @@ export class Watch {
       this.#remember(run, step)
       const before = this.#last.get(run.id)
       if (before) this.#changed(before, run, writer)
-      if (!ended.has(run.status)) holders.set(run.thread_id, [...(holders.get(run.thread_id) ?? []), run.id])
+      if (isActive(run)) holders.set(run.thread_id, [...(holders.get(run.thread_id) ?? []), run.id])
     }
     for (const [thread, ids] of holders)
       if (ids.length > 1) this.#fail(`thread ${thread} has ${ids.length} active runs (I2)`)
@@ -66,10 +71,12 @@ export class Watch {
 
   #alone(run: ObservedRun): void {
     const holds = run.holder === run.id
-    if (ended.has(run.status) === holds)
+    if (isActive(run) !== holds)
       this.#fail(`run ${run.id} is ${run.status} and ${holds ? 'holds' : 'does not hold'} its thread (I3)`)
+    if (run.waiting > 0 && run.holder === null && !run.deleted)
+      this.#fail(`thread ${run.thread_id} is free, and ${run.waiting} wait for it (I6)`)
     if (owned.has(run.status) && run.owner === null) this.#fail(`run ${run.id} is ${run.status} and nobody's`)
-    if ((ended.has(run.status) || run.status === 'requires_action') && run.owner !== null)
+    if (!canBeOwned.has(run.status) && run.owner !== null)
       this.#fail(`run ${run.id} is ${run.status} and has an owner`)
   }
 

@@ -1,3 +1,4 @@
+import type { ThreadPolicy } from '../../../src/contract/thread-policy.ts'
 import type { Random } from './random.ts'
 import type { Choice, Simulation } from './simulation.ts'
 
@@ -9,6 +10,7 @@ export interface Weather {
   faults: number
   /** Milliseconds that something is on its way at most. */
   patience: number
+  threadPolicy: ThreadPolicy
   /** Seconds until a run expires. */
   runTtl: number
   /** Milliseconds after which a turn's start is committed by itself. */
@@ -38,6 +40,7 @@ export function drawWeather(random: Random): Weather {
     faults: allowed.length === 0 ? 0 : random.between(1, 3),
     patience: random.pick([5, 50, 400]),
     runTtl: random.chance(0.15) ? 4 : 600,
+    threadPolicy: random.pick(['reject', 'reject', 'queue', 'queue', 'replace'] as const),
     startAfterMs: random.pick([1, 50, 300]),
     faultChoices: (simulation) => (allowed.length === 0 ? [] : faultChoices(simulation, allowed)),
   }

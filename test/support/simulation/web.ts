@@ -40,6 +40,9 @@ export async function buildWeb(): Promise<FastifyInstance> {
     store,
     log: createLog('silent'),
     dialect: 'openai',
+    get threadPolicy() {
+      return asking().threadPolicy
+    },
     unknownKeys: 'refuse',
     allowedOrigins: [],
     get runTtl() {
