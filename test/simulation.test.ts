@@ -18,9 +18,9 @@ atEnd(async () => {
 })
 
 test('the same seed gives the same steps', async () => {
-  for (const seed of [3, 8, 12]) {
+  for (let seed = 1; seed <= 20; seed++) {
     const [first, second] = [await simulate(database, web, seed), await simulate(database, web, seed)]
-    assert.ok(first.steps > 50)
+    assert.ok(first.steps > 20)
     assert.deepEqual(first.trace, second.trace)
   }
 })

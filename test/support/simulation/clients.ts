@@ -67,7 +67,7 @@ export interface Request {
   headers?: Record<string, string>
 }
 
-const usual = { 'openai-beta': 'assistants=v2', host: 'threadmill.test' }
+const usual = { 'openai-beta': 'assistants=v2', host: '127.0.0.1' }
 
 /** Sends a request to a process; `on` hears of the answer. */
 export function ask(

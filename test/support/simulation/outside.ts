@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 import timersPromises from 'node:timers/promises'
 import pg from 'pg'
@@ -25,7 +24,6 @@ export interface Outside {
   /** Milliseconds of its wall clock, which may be wrong. */
   wall(): number
   random(): number
-  bytes(count: number): Buffer
   /** `every` repeats it. */
   startTimer(work: () => void, ms: number, every: boolean): Timer
   stopTimer(timer: unknown): boolean
@@ -57,7 +55,6 @@ const genuine = {
   now: performance.now.bind(performance),
   dateNow: Date.now,
   random: Math.random,
-  randomBytes: crypto.randomBytes,
   delay: timersPromises.setTimeout,
   Pool: pg.Pool,
   Client: pg.Client,
@@ -105,9 +102,6 @@ export function installOutside(): void {
   performance.now = () => inside.getStore()?.monotonic() ?? genuine.now()
   Date.now = () => inside.getStore()?.wall() ?? genuine.dateNow()
   Math.random = () => inside.getStore()?.random() ?? genuine.random()
-  Object.assign(crypto, {
-    randomBytes: (count: number) => inside.getStore()?.bytes(count) ?? genuine.randomBytes(count),
-  })
   Object.assign(timersPromises, { setTimeout: delay })
   syncBuiltinESMExports()
   // `new` takes what a constructor returns, if that is an object.

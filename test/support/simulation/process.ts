@@ -130,10 +130,6 @@ export class Process implements Outside {
     return this.#options.random.next()
   }
 
-  bytes(count: number): Buffer {
-    return this.#options.random.bytes(count)
-  }
-
   startTimer(work: () => void, ms: number, every: boolean) {
     return this.timers.start(work, ms, every)
   }

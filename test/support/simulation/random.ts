@@ -37,8 +37,4 @@ export class Random {
     for (const item of items) if ((left -= item.weight) < 0) return item
     return items.at(-1) as T
   }
-
-  bytes(count: number): Buffer {
-    return Buffer.from(Array.from({ length: count }, () => Math.floor(this.next() * 256)))
-  }
 }

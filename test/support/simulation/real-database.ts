@@ -15,6 +15,10 @@ const session = [
 /** Reads that say nothing about the order of their rows; the order in which they lie there would not repeat. */
 const unordered = new Set(['owned_runs', 'orphaned_runs', 'due_runs', 'claim_runs'])
 
+/** Ids are as random as they are everywhere; what a run was told to do names the request that made it. */
+const madeBy = ({ settings }: pg.QueryResultRow) =>
+  Number(/\d+$/.exec((settings as { instructions: string }).instructions)?.[0] ?? 0)
+
 const cleanText = `
 delete from run_events; delete from run_steps; delete from messages; delete from runs; delete from threads;
 delete from nodes; delete from assistants; delete from thread_queue; delete from idempotency_keys`
@@ -102,7 +106,7 @@ export class RealDatabase {
       )
       if (text === 'begin') this.transaction = connection
       if (text === 'commit' || text === 'rollback') this.transaction = null
-      return { rows: unordered.has(name) ? rows.toSorted((a, b) => (a['id'] < b['id'] ? -1 : 1)) : rows }
+      return { rows: unordered.has(name) ? rows.toSorted((a, b) => madeBy(a) - madeBy(b)) : rows }
     } catch (error) {
       return { error: error as Error }
     }

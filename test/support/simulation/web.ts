@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { readConfig } from '../../../src/config.ts'
 import type { HttpContext } from '../../../src/http/context.ts'
 import { OpenStreams } from '../../../src/http/open-streams.ts'
 import { buildServer } from '../../../src/http/server.ts'
@@ -37,19 +38,15 @@ export async function buildWeb(): Promise<FastifyInstance> {
   installOutside()
   const store = standIn(() => storeOf(asking()), { pool: standIn(() => storeOf(asking()).pool) })
   const context: HttpContext = {
+    ...readConfig({}),
     store,
     log: createLog('silent'),
-    dialect: 'openai',
     get threadPolicy() {
       return asking().threadPolicy
     },
-    unknownKeys: 'refuse',
-    allowedOrigins: [],
     get runTtl() {
       return asking().runTtl
     },
-    eventsKeptFor: 3_600,
-    maxFileBytes: 1_000,
     listModels: () => Promise.resolve([]),
     // No process of a simulation stops in order: they are killed.
     streams: new OpenStreams(),
