@@ -125,3 +125,18 @@ test('what waits is told from what does not by ids that only it has, also when i
   await store.write(advance(start.run, { type: 'finish', lease, usage, now }))
   assert.deepEqual(await committedWrites(store.pool, writes), [true, true])
 })
+
+// Found by the simulation: a loss at the wrong moment told a client that its message was gone, and then it came.
+test('a message that still waits for its thread does not count as deleted', async () => {
+  const { store } = server.app
+  const thread = newThread()
+  const message = newMessage(thread.id, 'a')
+  const key = keyOf(thread.id)
+  const deletion: ThreadWrite = { kind: 'delete_message', thread: key, messageId: message.id }
+  await store.write({ kind: 'create_thread', thread, messages: [], run: newRun(thread.id) })
+  assert.deepEqual(await committedWrites(store.pool, [deletion]), [true])
+  await store.write({ kind: 'enqueue', thread: key, messages: [newMessage(thread.id, 'b')], front: false })
+  assert.deepEqual(await committedWrites(store.pool, [deletion]), [true])
+  await store.write({ kind: 'enqueue', thread: key, messages: [message], front: false })
+  assert.deepEqual(await committedWrites(store.pool, [deletion]), [false])
+})

@@ -34,6 +34,10 @@ select x.n, case when x.key is not null then
     when 'delete_message' then
       (select id from messages
         where thread_id = x.thread_id and id = x.message_id and project_id = x.project_id limit 1) is null
+      -- One that waits for its thread is not deleted: it is yet to come.
+      and (select place from thread_queue
+        where thread_id = x.thread_id and project_id = x.project_id
+          and messages @> jsonb_build_array(jsonb_build_object('id', x.message_id)) limit 1) is null
     when 'delete_thread' then
       (select id from threads
         where id = x.thread_id and project_id = x.project_id and deleted_at is null limit 1) is null

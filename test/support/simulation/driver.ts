@@ -38,7 +38,8 @@ type Query = string | { name?: string; text: string; values?: unknown[] }
 
 /** A connection: a client of a pool, or one of its own. */
 export class Connection extends EventEmitter {
-  readonly #wire: Wire
+  /** Of its process. */
+  readonly wire: Wire
   readonly #timeout: number | undefined
   readonly application: string
   open = true
@@ -46,7 +47,7 @@ export class Connection extends EventEmitter {
 
   constructor(wire: Wire, options: { query_timeout?: number; application_name?: string }) {
     super()
-    this.#wire = wire
+    this.wire = wire
     this.#timeout = options.query_timeout
     this.application = (options.application_name ?? '').replace('threadmill ', '')
   }
@@ -59,10 +60,10 @@ export class Connection extends EventEmitter {
   query(query: Query, values: unknown[] = []): Promise<{ rows: pg.QueryResultRow[] }> {
     const config = typeof query === 'string' ? { text: query, values } : query
     if (!this.open) return Promise.reject(brokenConnection())
-    if (!this.#wire.accepts()) return Promise.reject(refusedConnection())
+    if (!this.wire.accepts()) return Promise.reject(refusedConnection())
     return new Promise((resolve, reject) => {
       const stop = this.#timeout
-        ? this.#wire.setTimeout(() => {
+        ? this.wire.setTimeout(() => {
             sent.abandoned = true
             reject(new Error('Query read timeout'))
           }, this.#timeout)
@@ -72,7 +73,7 @@ export class Connection extends EventEmitter {
         name: config.name ?? '',
         text: config.text,
         values: config.values ?? values,
-        at: this.#wire.now(),
+        at: this.wire.now(),
         result: null,
         doneAt: Infinity,
         abandoned: false,
@@ -84,7 +85,7 @@ export class Connection extends EventEmitter {
           else resolve({ rows: result.rows })
         },
       }
-      this.#wire.send(sent)
+      this.wire.send(sent)
     })
   }
 

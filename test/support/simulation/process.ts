@@ -42,6 +42,7 @@ export class Process implements Outside {
   readonly timers: Timers
   readonly #options: ProcessOptions
   readonly #bootedAt: number
+  readonly #wire: Wire
   /** Milliseconds: no clock of a node says anything about another's. */
   readonly #monotonicAtBoot: number
   wallOffset: number
@@ -63,6 +64,16 @@ export class Process implements Outside {
     this.#bootedAt = now()
     this.#monotonicAtBoot = random.between(0, 1_000_000)
     this.wallOffset = random.between(-3_600_000, 3_600_000)
+    const { accepts, send } = options
+    this.#wire = {
+      now,
+      accepts,
+      send: (sent) => send(this, sent),
+      setTimeout: (work, ms) => {
+        const timer = this.timers.start(work, ms, false)
+        return () => void this.timers.stop(timer)
+      },
+    }
   }
 
   /** Runs `work` as code of this process. */
@@ -139,25 +150,17 @@ export class Process implements Outside {
   }
 
   createPool(options: pg.PoolConfig): Pool {
-    return new Pool(this.#wire(), options)
+    return new Pool(this.#wire, options)
+  }
+
+  /** Whether the connection is one of its own. */
+  holds(connection: Connection): boolean {
+    return connection.wire === this.#wire
   }
 
   createClient(options: pg.ClientConfig): Connection | MigratedClient {
     if (options.application_name === 'threadmill migrate') return new MigratedClient(this.#options.migrated)
-    return new Connection(this.#wire(), options as { query_timeout?: number })
-  }
-
-  #wire(): Wire {
-    const { now, accepts, send } = this.#options
-    return {
-      now,
-      accepts,
-      send: (sent) => send(this, sent),
-      setTimeout: (work, ms) => {
-        const timer = this.timers.start(work, ms, false)
-        return () => void this.timers.stop(timer)
-      },
-    }
+    return new Connection(this.#wire, options as { query_timeout?: number })
   }
 }
 

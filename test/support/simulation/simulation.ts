@@ -186,6 +186,8 @@ export class Simulation {
       const label = `${from.name} ${sent.name || sent.text.slice(0, 20).replaceAll(/\s+/g, ' ')}`
       if (sent.result === null) {
         if (locked !== null && locked !== sent.connection) return []
+        // All others would wait for a transaction until its process wakes up.
+        if (sent.text === 'begin' && from.alive && !from.awake) return []
         return [{ weight: 4, what: `execute ${label}`, act: () => this.execute(item) }]
       }
       if (!from.awake || this.mustWait(item)) return []
@@ -317,7 +319,7 @@ export class Simulation {
     const bound = Math.min(
       Infinity,
       ...this.parked
-        .filter(({ from, sent }) => sent.result === null || from.awake)
+        .filter(({ from, sent }) => from.awake || (sent.result === null && sent.text !== 'begin'))
         .map(({ sent }) => sent.at + patience),
     )
     const next = Math.min(

@@ -69,12 +69,14 @@ const faults: Record<FaultKind, (simulation: Simulation) => (() => void | Promis
       const process = simulation.random.pick(alive)
       simulation.note(`kill ${process.name}`)
       process.kill()
-      simulation.parked = simulation.parked.filter(
-        ({ from, sent }) => from !== process || (sent.result === null && simulation.random.chance(0.5)),
-      )
       const { transaction } = simulation.database
-      if (transaction && !simulation.parked.some(({ sent }) => sent.connection === transaction))
-        await simulation.database.rollBack(transaction)
+      const mine = simulation.parked.filter(({ from }) => from === process)
+      // A transaction ends with its connection; a statement of its own may still arrive.
+      for (const item of mine) {
+        const arrives = item.sent.result === null && item.sent.connection !== transaction
+        if (!arrives || simulation.random.chance(0.5)) simulation.unpark(item)
+      }
+      if (transaction && process.holds(transaction)) await simulation.database.rollBack(transaction)
       await simulation.startProcess()
     }
   },
@@ -99,7 +101,8 @@ const faults: Record<FaultKind, (simulation: Simulation) => (() => void | Promis
       const item = simulation.random.pick(items)
       simulation.note(`lose ${item.from.name} ${item.sent.name} ${item.sent.result ? 'done' : 'not done'}`)
       simulation.breakConnection(item)
-      if (item.sent.result !== null || simulation.random.chance(0.5)) simulation.unpark(item)
+      const arrives = item.sent.result === null && item.sent.connection !== simulation.database.transaction
+      if (!arrives || simulation.random.chance(0.5)) simulation.unpark(item)
       await simulation.database.rollBack(item.sent.connection)
     }
   },
