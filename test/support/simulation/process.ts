@@ -33,8 +33,8 @@ export interface ProcessOptions {
   alone: boolean
 }
 
-/** Milliseconds; a little faster than in production, so that a simulation sees more in less time. */
-const cadence = { beatMs: 700, sweepMs: 900 }
+/** Milliseconds. A sweep takes more statements than a run does. */
+const cadence = { beatMs: 1_000, sweepMs: 1_500 }
 
 /** A server process of the simulation: the real store and engine, with an outside of its own. */
 export class Process implements Outside {

@@ -269,7 +269,7 @@ export class Simulation {
 
   operate(): void {
     const ready = this.processes.filter((process) => process.ready)
-    this.nextOperationAt = this.now + this.random.between(0, 350)
+    this.nextOperationAt = this.now + this.random.between(0, 250)
     this.operationsLeft -= 1
     if (ready.length === 0) return
     const plan = this.clients.next(this.random.pick(ready), this.step)
