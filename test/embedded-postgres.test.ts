@@ -7,9 +7,7 @@ import { lstat, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/pro
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import pg from 'pg'
-import { createLog } from '../src/log.ts'
 import { chooseAccount, runAs } from '../src/store/embedded/account.ts'
-import { startEmbeddedPostgres } from '../src/store/embedded/launcher.ts'
 import {
   commandOf,
   identify,
@@ -332,23 +330,6 @@ test('when postgres does not start, the error shows the last lines of its log, a
   assert.match(await failure(dataDir), /unrecognized configuration parameter "no_such_setting"/)
   await writeFile(config, good)
   await start(t, dataDir)
-})
-
-test('a postmaster that ends unexpectedly is logged as an error', async (t) => {
-  const dataDir = await makeFolder(t)
-  const lines: string[] = []
-  const ended = Promise.withResolvers<void>()
-  const postgres = await startEmbeddedPostgres({
-    dataDir,
-    log: createLog('error', (line) => lines.push(line) > 0),
-    onExit: ended.resolve,
-  })
-  atEnd(t, () => postgres.stop())
-  process.kill(pidIn(join(dataDir, 'postgres')), 'SIGKILL')
-  // The watch keeps no process alive by itself.
-  const alive = setInterval(() => undefined, 1000)
-  await ended.promise.finally(() => clearInterval(alive))
-  assert.match(lines.join(''), /PostgreSQL ended unexpectedly/)
 })
 
 test('stop() ends every process, also with a transaction open and when called twice', async (t) => {

@@ -72,15 +72,33 @@ export function createPool(
   return pool
 }
 
-/** Runs one named prepared statement and returns its rows. */
+/** Statements that change nothing, however often they are made. */
+const reading = /^\s*select\b(?!.*(\bfor (no key )?(update|share)\b|pg_notify))/is
+
+/**
+ * Runs one named prepared statement and returns its rows. One that only reads is made once more when its connection turns out to be
+ * broken, as idle ones do by being used; if that breaks too, or never answers, it throws NotDone.
+ */
 export async function query<R extends pg.QueryResultRow>(
   pool: pg.Pool,
   name: string,
   text: string,
   values: unknown[],
 ): Promise<R[]> {
-  const result = await pool.query<R>({ name, text, values })
-  return result.rows
+  const send = async () => (await pool.query<R>({ name, text, values })).rows
+  if (!reading.test(text)) return send()
+  try {
+    return await send()
+  } catch (error) {
+    if (wasRolledBack(error)) throw error
+    if (isTimeout(error)) throw new NotDone('the database did not answer', { cause: error })
+    return withoutEffect(send())
+  }
+}
+
+/** What pg says when an answer, or a connection, takes too long: another try would take as long. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && /timeout/i.test(error.message)
 }
 
 /** A write that was surely not done. */

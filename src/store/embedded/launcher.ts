@@ -14,18 +14,9 @@ import { lockDataDir } from './data-lock.ts'
 import { chooseDataPlace, type DataPlace } from './data-place.ts'
 import { explainSystemError, StoreStartError } from './errors.ts'
 import { adoptOrClear, clearRemains, refuseIfServedElsewhere } from './orphan.ts'
-import {
-  connectWhenReady,
-  launch,
-  logOf,
-  outputOf,
-  shutDown,
-  type Cluster,
-  type Postmaster,
-} from './postmaster.ts'
-import { isRunning, signal } from './processes.ts'
-import { boundServerLog } from './server-log.ts'
+import { connectWhenReady, launch, outputOf, shutDown, type Cluster, type Postmaster } from './postmaster.ts'
 import { makeSocketFolder, removeSocketFolder, socketFolderOf, socketPort } from './socket-folder.ts'
+import { Supervisor } from './supervisor.ts'
 
 export interface EmbeddedPostgres {
   /** For a client of `pg`; host is the folder of a unix socket. */
@@ -54,13 +45,14 @@ export interface EmbeddedConnection {
 export interface EmbeddedOptions {
   dataDir: string
   log: Log
-  /** Called once if the postmaster ends without stop(). */
-  onExit?: () => void
 }
 
 const database = 'threadmill'
 
-/** Starts PostgreSQL over `dataDir`, or takes over the one a killed server left; throws StoreStartError. */
+/**
+ * Starts PostgreSQL over `dataDir`, or takes over the one a killed server left, and starts it again whenever it ends by
+ * itself; throws StoreStartError if it cannot be started the first time.
+ */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const place = await chooseDataPlace(options.dataDir)
   const pgdata = join(place.dir, 'postgres')
@@ -97,21 +89,30 @@ async function startLocked(
   const adopted = orphan
     ? `Took over the PostgreSQL of a server that was killed (pid ${postmaster.identity.pid}).`
     : null
+  const start = async (launched: (postmaster: Postmaster) => void) => {
+    const anew = await startAnew(cluster, launched)
+    await anew.client.end()
+  }
+  const supervisor = new Supervisor({ cluster, postmaster, log: options.log, start })
   return {
     connection: { host: socketFolder, port: socketPort, user: databaseUser, database, ssl: false },
     version: binaries.version,
     dataDir: dir,
     notice: [place.notice, adopted].filter((text) => text !== null).join(' ') || null,
-    stop: watch(cluster, postmaster, options, unlock),
-    abort: () => signal(postmaster.identity, 'SIGQUIT'),
+    stop: once(() => stopAll(cluster, supervisor, options.log, unlock)),
+    abort: () => supervisor.abort(),
   }
 }
 
-async function startAnew(cluster: Cluster): Promise<{ postmaster: Postmaster; client: pg.Client }> {
+async function startAnew(
+  cluster: Cluster,
+  launched: (postmaster: Postmaster) => void = () => {},
+): Promise<{ postmaster: Postmaster; client: pg.Client }> {
   // Milliseconds: children of a postmaster that was killed may need some time to go.
   const until = performance.now() + 10_000
   for (;;) {
     const postmaster = await launch(cluster)
+    launched(postmaster)
     try {
       return { postmaster, client: await connectWhenReady(cluster, postmaster) }
     } catch (error) {
@@ -146,31 +147,23 @@ async function ensureDatabase(client: pg.Client): Promise<void> {
   }
 }
 
-/** Looks after the running postmaster once a second; returns what stops it. */
-function watch(
+async function stopAll(
   cluster: Cluster,
-  postmaster: Postmaster,
-  { log, onExit }: EmbeddedOptions,
+  supervisor: Supervisor,
+  log: Log,
   unlock: () => Promise<void>,
-): () => Promise<void> {
-  const timer = setInterval(() => {
-    boundServerLog(logOf(cluster))
-    if (isRunning(postmaster.identity)) return
-    clearInterval(timer)
-    log.error('PostgreSQL ended unexpectedly', { pid: postmaster.identity.pid, log: logOf(cluster) })
-    onExit?.()
-  }, 1000).unref()
+): Promise<void> {
+  await supervisor.stop()
+  // Children outlive only a postmaster that had to be killed.
+  await clearRemains(cluster).catch((error: unknown) =>
+    log.warn('could not clear up after PostgreSQL', { reason: reasonOf(error) }),
+  )
+  await removeSocketFolder(cluster.socketFolder, cluster.dir)
+  await unlock()
+}
 
-  let stopped: Promise<void> | null = null
-  const stop = async () => {
-    clearInterval(timer)
-    await shutDown(postmaster.identity)
-    // Children outlive only a postmaster that had to be killed.
-    await clearRemains(cluster).catch((error: unknown) =>
-      log.warn('could not clear up after PostgreSQL', { reason: reasonOf(error) }),
-    )
-    await removeSocketFolder(cluster.socketFolder, cluster.dir)
-    await unlock()
-  }
-  return () => (stopped ??= stop())
+/** `work`, done at the first call; every call returns the same promise. */
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null
+  return () => (done ??= work())
 }
