@@ -198,6 +198,7 @@ create table threadmill_migrations (
   number integer not null,
   name text not null,
   applied_at timestamp with time zone not null default now(),
+  serves integer not null default 8,
   constraint threadmill_migrations_pkey PRIMARY KEY (number)
 );
 

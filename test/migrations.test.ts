@@ -4,6 +4,8 @@ import { createLog } from '../src/log.ts'
 import { StoreStartError } from '../src/store/embedded/errors.ts'
 import { migrate, readMigrations } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/store.ts'
+import { startMockModel, text } from './support/mock-model.ts'
+import { OutageLoad, startNode } from './support/outage-load.ts'
 import { dumpSchema } from '../scripts/dump-schema.ts'
 import { atEnd, createDatabase, type TestDatabase } from './support/database.ts'
 
@@ -60,13 +62,55 @@ test('migrating twice changes nothing', async () => {
   assert.deepEqual(await state(), before)
 })
 
+test('each migration from 8 on says which oldest binary it serves, and leaves that behind', async () => {
+  const db = await emptyDatabase()
+  await migrate({ connectionString: db.url })
+  const rows = await db.sql<{ number: number; serves: number }>(
+    'select number, serves from threadmill_migrations where number >= 8 order by number',
+  )
+  const said = migrations.slice(7).map(({ number, sql }) => ({
+    number,
+    serves: Number(/^-- Serves: (\d+)$/m.exec(sql)?.[1]),
+  }))
+  assert.deepEqual(rows, said)
+})
+
+/** What a version to come may do to the schema and still serve this one. */
+const fromTheFuture = {
+  number: migrations.length + 1,
+  name: 'from the future',
+  sql: 'alter table runs add column mood text; create table moods (name text primary key)',
+}
+
+test('a server goes on under load while a newer version migrates, and another of its own starts beside that', async (t) => {
+  const db = await emptyDatabase()
+  const mock = await startMockModel()
+  t.after(() => mock.close())
+  mock.when(() => true, text('Done.'))
+  const env = { DATABASE_URL: db.url, OPENAI_BASE_URL: mock.baseUrl, OPENAI_API_KEY: 'sk-of-the-backend' }
+  const first = await startNode(env)
+  t.after(() => first.stop())
+  const load = new OutageLoad([first.url])
+  await load.goesOn(5)
+  await migrate({ connectionString: db.url }, [...migrations, fromTheFuture])
+  const second = await startNode(env)
+  t.after(() => second.stop())
+  const both = new OutageLoad([second.url, first.url])
+  await Promise.all([load.goesOn(5), both.goesOn(10)])
+  await Promise.all([load.stop(), both.stop()])
+  await load.check()
+  await both.check()
+  assert.ok([...load.answers, ...both.answers].every(({ status }) => status === 200))
+})
+
 test('a database of a newer version is refused, saying both versions, and left as it is', async () => {
   const db = await emptyDatabase()
   await migrate({ connectionString: db.url })
   const newest = migrations.length
-  await db.sql('insert into threadmill_migrations (number, name) values ($1, $2)', [
+  await db.sql('insert into threadmill_migrations (number, name, serves) values ($1, $2, $3)', [
     newest + 5,
     'from the future',
+    newest + 1,
   ])
   const before = await recorded(db)
   const log = createLog('silent')

@@ -30,9 +30,10 @@ export async function readMigrations(): Promise<Migration[]> {
 
 /**
  * Brings the database to this binary's schema. Throws StoreStartError when Postgres is of an unsupported
- * version, or when the database was migrated by a newer binary.
+ * version, or when the database was migrated by a newer binary to a schema that does not serve this one.
+ * `migrations` are this binary's own, but for tests.
  */
-export async function migrate(connection: Connection): Promise<void> {
+export async function migrate(connection: Connection, migrations?: Migration[]): Promise<void> {
   const client = new pg.Client({
     ...connection,
     connectionTimeoutMillis: 10_000,
@@ -42,7 +43,7 @@ export async function migrate(connection: Connection): Promise<void> {
   try {
     await checkVersion(client)
     await client.query('select pg_advisory_lock($1)', [lockKey])
-    await migrateLocked(client, await readMigrations())
+    await migrateLocked(client, migrations ?? (await readMigrations()))
   } finally {
     // Closing the session gives the lock back.
     await client.end()
@@ -61,6 +62,14 @@ async function checkVersion(client: pg.Client): Promise<void> {
   }
 }
 
+/** The oldest binary that the database serves, by the newest migration that it knows; only newer databases are asked. */
+async function oldestServed(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ serves: number }>(
+    'select max(serves) as serves from threadmill_migrations',
+  )
+  return rows[0]?.serves ?? Infinity
+}
+
 async function migrateLocked(client: pg.Client, migrations: Migration[]): Promise<void> {
   await client.query(
     `create table if not exists threadmill_migrations (
@@ -70,10 +79,10 @@ async function migrateLocked(client: pg.Client, migrations: Migration[]): Promis
   const done = new Set(rows.map((row) => row.number))
   const known = Math.max(...migrations.map((migration) => migration.number))
   const newest = Math.max(0, ...done)
-  if (newest > known) {
+  if (newest > known && (await oldestServed(client)) > known) {
     throw new StoreStartError(
       `The database is at schema ${newest}, and this version of Threadmill knows schemas up to ${known}. ` +
-        'It was used by a newer version: start that one, or restore a backup made before the upgrade.',
+        'It was used by a newer version and serves this one no more: start that one, or restore a backup made before the upgrade.',
     )
   }
   for (const migration of migrations) {
