@@ -105,20 +105,22 @@ test('a server whose own Postgres cannot be started again says so, goes on tryin
   assert.ok(performance.now() - since < 14_000)
 })
 
-for (const [title, name] of [
-  ['a fast restart', 'SIGINT'],
-  ['an immediate restart', 'SIGQUIT'],
-] as const) {
-  test(`${title} of a Postgres under the load of two servers loses nothing`, async (t) => {
-    const { urls, mock, pgdata } = await shared(t)
-    const load = await throughOutage(mock, urls, async (during) => {
-      const mend = takeDown(pgdata, name)
-      await saysNotReady(during)
-      mend()
-    })
-    assert.deepEqual(load.readiness, [200, 503, 200])
+/** Ends the Postgres of two servers in one way, and lets it start again. */
+async function restarted(t: TestContext, name: NodeJS.Signals): Promise<void> {
+  const { urls, mock, pgdata } = await shared(t)
+  const load = await throughOutage(mock, urls, async (during) => {
+    const mend = takeDown(pgdata, name)
+    await saysNotReady(during)
+    mend()
   })
+  assert.deepEqual(load.readiness, [200, 503, 200])
 }
+
+test('a fast restart of a Postgres under the load of two servers loses nothing', (t) =>
+  restarted(t, 'SIGINT'))
+
+test('an immediate restart of a Postgres under the load of two servers loses nothing', (t) =>
+  restarted(t, 'SIGQUIT'))
 
 test('connections that are all terminated under the load of two servers lose nothing', async (t) => {
   const { urls, url, mock } = await shared(t)
