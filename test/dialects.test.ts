@@ -6,7 +6,7 @@ import { assertMemgptAnswer } from './support/memgpt-shapes.ts'
 
 // Which dialect a request is answered in (DESIGN.md §7), and that the answer says so.
 
-const server = await startServer()
+const server = await startServer({ env: { ALLOWED_HOSTS: 'memgpt.localhost.example' } })
 const inV2 = await startServer({ env: { ASSISTANTS_DIALECT: 'openai' } })
 const inMemgpt = await startServer({ env: { ASSISTANTS_DIALECT: 'memgpt' } })
 const { assistant, thread } = await readyToRun(server)

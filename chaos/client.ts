@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Deed, History, Reading, Request } from './history.ts'
+import type { NodeProcess } from './node-process.ts'
+import type { Random } from './random.ts'
+
+// A client that knows the rules: it sends a request again only if nothing was done, or if its key makes that harmless.
+
+const headers = { 'openai-beta': 'assistants=v2', 'content-type': 'application/json' }
+
+/** How long a request is tried, in milliseconds. */
+const patienceMs = 60_000
+
+export interface Answer {
+  status: number
+  body: Record<string, unknown>
+}
+
+/** The request was refused, or nobody knows what became of it. */
+export class NotDone extends Error {}
+
+export class Client {
+  readonly #nodes: readonly NodeProcess[]
+  readonly #history: History
+  readonly random: Random
+
+  constructor(nodes: readonly NodeProcess[], history: History, random: Random) {
+    this.#nodes = nodes
+    this.#history = history
+    this.random = random
+  }
+
+  /** Makes a change. Throws NotDone if it was refused or its outcome stays unknown. */
+  async change(
+    deed: Deed,
+    marker: string,
+    thread: string | null,
+    path: string,
+    body: object | null,
+    more: { keyed?: boolean; headers?: Record<string, string> } = {},
+  ): Promise<Answer> {
+    const key = deed !== 'delete' && (more.keyed ?? this.random.chance(0.8)) ? randomUUID() : null
+    const request: Request = {
+      deed,
+      marker,
+      thread,
+      key,
+      sentAt: performance.now(),
+      answeredAt: null,
+      outcome: 'unknown',
+      id: null,
+    }
+    this.#history.requests.push(request)
+    const sent = { ...headers, ...(key === null ? {} : { 'idempotency-key': key }), ...more.headers }
+    const method = deed === 'delete' ? 'DELETE' : 'POST'
+    const answer = await this.#send(method, path, sent, body, key !== null)
+    if (answer === null) throw new NotDone(`the outcome of ${method} ${path} is unknown`)
+    request.answeredAt = performance.now()
+    request.outcome = answer.status === 200 ? 'done' : 'refused'
+    if (answer.status !== 200)
+      throw new NotDone(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    request.id = String(answer.body['id'])
+    return answer
+  }
+
+  async get(path: string): Promise<Answer> {
+    const answer = await this.#send('GET', path, headers, null, true)
+    if (answer === null) throw new Error(`GET ${path} was not answered`)
+    return answer
+  }
+
+  /** Null if nobody can know whether it was done. */
+  async #send(
+    method: string,
+    path: string,
+    sent: Record<string, string>,
+    body: object | null,
+    repeatable: boolean,
+  ): Promise<Answer | null> {
+    const until = performance.now() + patienceMs
+    for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
+      const node = this.random.pick(this.#nodes)
+      const answer = await once(node.url + path, method, sent, body)
+      if (answer === 'refused') {
+        // Nobody listens there: nothing was sent.
+      } else if (answer === 'broken') {
+        if (!repeatable) return null
+      } else if (answer.status === 503 || answer.status === 409) {
+        if (answer.unknown && !repeatable) return null
+      } else {
+        this.#judge(path, answer)
+        return answer
+      }
+      if (performance.now() > until) throw new Error(`${method} ${path} was not answered in ${patienceMs} ms`)
+      await sleep(pause)
+    }
+  }
+
+  #judge(path: string, { status, body }: Answer): void {
+    const text = JSON.stringify(body)
+    const leak = /\n\s+at |node:internal|postgres:\/\/|\bECONN|terminating connection/.test(text)
+    if (status >= 500 || leak) this.#history.badAnswers.push({ path, status, body: text.slice(0, 300) })
+  }
+
+  /** Reads the events of a run to their end, over as many connections as it takes. `begin` opens the first. */
+  async follow(thread: string, run: string, begin: Response | null, reading: Reading): Promise<void> {
+    this.#history.readings.push(reading)
+    const until = performance.now() + patienceMs
+    for (let response = begin; !reading.whole; response = null) {
+      if (performance.now() > until) throw new Error(`the events of ${run} did not end`)
+      const last = reading.events.at(-1)?.id
+      const path = `/v1/threads/${thread}/runs/${run}/events`
+      const again = { ...headers, ...(last === undefined ? {} : { 'last-event-id': last }) }
+      response ??= await fetch(this.random.pick(this.#nodes).url + path, { headers: again }).catch(() => null)
+      if (response?.status === 200) await read(response, reading)
+      else if (response) {
+        const text = await response.text().catch(() => '')
+        if (response.status === 404) return
+        if (response.status !== 503)
+          this.#history.badAnswers.push({ path, status: response.status, body: text })
+      }
+      if (!reading.whole) await sleep(50)
+    }
+  }
+
+  /** Opens the stream of a new run; null if it could not be opened at once: then its key is used to ask again. */
+  async open(path: string, body: object, key: string): Promise<Response | null> {
+    const sent = { ...headers, 'idempotency-key': key }
+    return fetch(this.random.pick(this.#nodes).url + path, {
+      method: 'POST',
+      headers: sent,
+      body: JSON.stringify(body),
+    }).catch(() => null)
+  }
+}
+
+async function once(
+  url: string,
+  method: string,
+  sent: Record<string, string>,
+  body: object | null,
+): Promise<(Answer & { unknown: boolean }) | 'refused' | 'broken'> {
+  try {
+    const response = await fetch(url, { method, headers: sent, body: body && JSON.stringify(body) })
+    const unknown = response.headers.get('x-should-retry') === 'false'
+    return { status: response.status, body: (await response.json()) as Record<string, unknown>, unknown }
+  } catch (error) {
+    const { code } = ((error as Error).cause ?? {}) as { code?: string }
+    return code === 'ECONNREFUSED' ? 'refused' : 'broken'
+  }
+}
+
+/** Reads one connection of a stream until it breaks off. */
+async function read(response: Response, reading: Reading): Promise<void> {
+  let rest = ''
+  const decoder = new TextDecoder()
+  try {
+    for await (const part of response.body ?? []) {
+      rest += decoder.decode(part as Uint8Array, { stream: true })
+      const frames = rest.split('\n\n')
+      rest = frames.pop() ?? ''
+      for (const frame of frames) take(frame, reading)
+    }
+  } catch {
+    // It broke off: the next connection goes on behind the last whole event.
+  }
+}
+
+function take(frame: string, reading: Reading): void {
+  const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(frame)?.[1]
+  const event = field('event')
+  if (event === undefined) return
+  if (event === 'done') reading.whole = true
+  else reading.events.push({ id: field('id') ?? '', event, data: field('data') ?? '' })
+}
