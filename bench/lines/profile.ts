@@ -13,7 +13,7 @@ export const profile: Line = {
   own: true,
   async run(bench) {
     for (const subject of bench.subjects) {
-      for (const conc of bench.options.quick ? [16] : [16, 64]) await profileAt(bench, subject, conc)
+      for (const conc of bench.options.quick ? [16] : [1, 16, 64]) await profileAt(bench, subject, conc)
     }
   },
 }
@@ -74,7 +74,8 @@ async function load(
   await runLoad(server, mock.url, { phase: 'load', conc, seconds: options.quick ? 0.2 : 4 })
   return withDatabase(server, async (client) => {
     await client.query('create extension pg_stat_statements')
-    const before = await walBytes(client)
+    await client.query('create extension pg_walinspect')
+    const before = await walEnd(client)
     await client.query('select pg_stat_statements_reset()')
     const from = now()
     const { ok, cpu_ms_per_run, nodeShare } = await runLoad(server, mock.url, {
@@ -89,19 +90,33 @@ async function load(
     console.log(
       `\n  c=${conc}: ${ok} jobs, CPU ms a job: Node ${(cpu * nodeShare).toFixed(2)}, Postgres ${(cpu * (1 - nodeShare)).toFixed(2)}`,
     )
-    samples.add(`WAL bytes a job, c=${conc}`, server.name, ((await walBytes(client)) - before) / jobs)
     await printStatements(client, jobs, (calls) =>
       samples.add(`statements a job, c=${conc}`, server.name, calls),
     )
+    samples.add(`WAL bytes a job, c=${conc}`, server.name, await printWal(client, before, jobs))
     return { from, to, jobs }
   })
 }
 
-async function walBytes(client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ bytes: string }>(
-    "select pg_current_wal_lsn() - '0/0'::pg_lsn as bytes",
+async function walEnd(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text as lsn')
+  return rows[0]?.lsn ?? ''
+}
+
+/** What was written to the WAL since `before`, by kind of record; returns the bytes a job. */
+async function printWal(client: pg.Client, before: string, jobs: number): Promise<number> {
+  const { rows } = await client.query<{ name: string; count: number; bytes: number; images: number }>(
+    `select "resource_manager/record_type" as name, count::float, combined_size::float as bytes,
+      fpi_size::float as images from pg_get_wal_stats($1::pg_lsn, pg_current_wal_flush_lsn(), true)
+      where count > 0 order by combined_size desc`,
+    [before],
   )
-  return Number(rows[0]?.bytes)
+  console.log('  WAL, each a job: records, bytes, of these page images')
+  for (const { name, count, bytes, images } of rows.slice(0, 12)) {
+    const each = [count, bytes, images].map((sum) => (sum / jobs).toFixed(2).padStart(8))
+    console.log(`  ${each.join(' ')}  ${name}`)
+  }
+  return rows.reduce((sum, { bytes }) => sum + bytes, 0) / jobs
 }
 
 async function printStatements(
