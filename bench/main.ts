@@ -87,11 +87,10 @@ async function main(options: Options): Promise<number> {
   return failures.length === 0 ? 0 : 1
 }
 
+// Also when an error was caught by nobody.
+process.once('exit', killAll)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    killAll()
-    process.exit(1)
-  })
+  process.once(signal, () => process.exit(1))
 }
 
 try {
@@ -101,6 +100,4 @@ try {
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   process.exitCode = 1
-} finally {
-  killAll()
 }

@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 
 // Processes that the bench starts, and what they use. CPU and memory are read from /proc; elsewhere they are NaN.
 
 const started = new Set<ChildProcess>()
+/** Folders of what runs. */
+export const temporary = new Set<string>()
 /** Kernel ticks a second, as /proc counts them. */
 const ticks = 100
 
@@ -44,9 +46,10 @@ export async function stop({ child, pid, ended }: Spawned, patienceMs = 20_000):
   clearTimeout(timer)
 }
 
-/** Ends what is still running, at once: for an exit that was not planned. */
+/** Ends what is still running, at once, and removes what it left: for an exit that was not planned. */
 export function killAll(): void {
   for (const child of started) if (child.pid !== undefined) killTree(child.pid)
+  for (const folder of temporary) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }
 
 export function killTree(pid: number): void {

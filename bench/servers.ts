@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { request } from 'undici'
-import { freePort, killTree, startNode, stop, type Spawned } from './processes.ts'
+import { freePort, killTree, startNode, stop, temporary, type Spawned } from './processes.ts'
 
 // Servers under test, each a process of its own: Threadmill of some folder, and the bare server.
 
@@ -51,6 +51,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 /** A fresh server over a new DATA_DIR. */
 export async function startThreadmill(options: StartOptions): Promise<ThreadmillServer> {
   const folder = await mkdtemp(join(tmpdir(), 'threadmill-bench-'))
+  temporary.add(folder)
   // As root, Postgres runs as another user, who must get in.
   await chmod(folder, 0o755)
   const delayFile = join(folder, 'delays.json')
@@ -94,6 +95,7 @@ export async function startThreadmill(options: StartOptions): Promise<Threadmill
       await stop(spawned)
       await database?.drop()
       await rm(folder, { recursive: true, force: true })
+      temporary.delete(folder)
     },
   }
   return server
