@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config.ts'
 import { Engine } from './engine/engine.ts'
 import { OpenStreams } from './http/open-streams.ts'
@@ -44,6 +45,8 @@ export interface Tuning {
   sweepMs?: number
   /** Milliseconds after which the start of a turn is committed by itself. */
   startAfterMs?: number
+  /** Milliseconds for which a server that stops serves on, if there are others, so that they can be chosen instead. */
+  seenMs?: number
   /** Milliseconds that runs get to end when the server stops. */
   drainMs?: number
   /** Milliseconds from the beginning of a stop until streams of runs that others have taken break off. */
@@ -66,6 +69,7 @@ const defaults = {
   drainMs: 8_000,
   maxAttempts: 3,
   startAfterMs: 20,
+  seenMs: 1_000,
   followMs: 14_000,
 }
 
@@ -121,9 +125,13 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     })
     started.push(async () => {
       stopping.abort()
-      const closed = http.close()
       const since = performance.now()
-      await engine.settle(tuning.drainMs ?? defaults.drainMs)
+      // It is served on until others can have seen /readyz: whoever is still sent here is not turned away.
+      const seen = hasCompany(store).then((company) =>
+        sleep(company ? (tuning.seenMs ?? defaults.seenMs) : 0),
+      )
+      await Promise.all([engine.settle(tuning.drainMs ?? defaults.drainMs), seen])
+      const closed = http.close()
       await engine.release()
       // Streams of runs that were handed over follow them on, if there is anyone to go on with them.
       await followOn(store, streams, (tuning.followMs ?? defaults.followMs) - (performance.now() - since))
@@ -160,11 +168,16 @@ async function followOn(store: Store, streams: OpenStreams, ms: number): Promise
   try {
     // Whoever takes the runs tells their news to nodes that live.
     await store.beat()
-    if (await hasOtherNodes(store.pool, store.node, store.lease.silence)) await within(ms, streams.none())
+    if (await hasCompany(store)) await within(ms, streams.none())
     await store.leave()
   } catch {
     // Without a database there is nothing to follow.
   }
+}
+
+/** Whether another node can take what this one leaves. Without a database nobody can. */
+function hasCompany(store: Store): Promise<boolean> {
+  return hasOtherNodes(store.pool, store.node, store.lease.silence).catch(() => false)
 }
 
 /** Waits for the answers under way, a second at most, and closes each connection as soon as it is idle. */

@@ -141,3 +141,21 @@ test('a run that its server wrote when it was leaving is begun by the next sweep
   ])
   assert.equal(row?.attempts, 0)
 })
+
+test('a server that stops beside others says so on /readyz, and serves whoever is still sent to it', async (t) => {
+  const server = await oneNode(t, { tuning: { seenMs: 2_000 } })
+  const other = await anotherNode(t, server)
+  const { assistant, thread } = await readyToRun(server)
+  const { url } = server.app
+  const stopped = server.app.stop()
+  const ready = await fetch(`${url}/readyz`)
+  assert.equal(ready.status, 503)
+  // Nobody is to come back by the same connection.
+  assert.equal(ready.headers.get('connection'), 'close')
+  server.mock.next(text('Done.'))
+  const run = await server.client.beta.threads.runs.create(thread, { assistant_id: assistant })
+  await stopped
+  await assert.rejects(fetch(`${url}/readyz`))
+  const ended = await other.client.beta.threads.runs.poll(run.id, { thread_id: thread })
+  assert.equal(ended.status, 'completed')
+})

@@ -75,6 +75,8 @@ export function buildServer(context: HttpContext): FastifyInstance {
   })
   app.addHook('onSend', async (_request, reply) => {
     reply.header('openai-processing-ms', Math.ceil(reply.elapsedTime))
+    // The next request had better go to a server that stays.
+    if (context.stopping.aborted) reply.header('connection', 'close')
   })
   app.setNotFoundHandler(({ method, originalUrl }) => {
     throw unknownUrl(method, originalUrl)
