@@ -19,6 +19,7 @@ need git git --version
 need procps ps --version
 need util-linux unshare --version
 need chromium chromium --version
+need libfaketime dpkg -L libfaketime
 need python3-venv python3 -c 'import venv, ensurepip'
 
 [ -n "$missing" ] || exit 0

@@ -123,21 +123,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       stopping: stopping.signal,
       closing: closing.signal,
     })
-    started.push(async () => {
-      stopping.abort()
-      const since = performance.now()
-      // It is served on until others can have seen /readyz: whoever is still sent here is not turned away.
-      const seen = hasCompany(store).then((company) =>
-        sleep(company ? (tuning.seenMs ?? defaults.seenMs) : 0),
-      )
-      await Promise.all([engine.settle(tuning.drainMs ?? defaults.drainMs), seen])
-      const closed = http.close()
-      await engine.release()
-      // Streams of runs that were handed over follow them on, if there is anyone to go on with them.
-      await followOn(store, streams, (tuning.followMs ?? defaults.followMs) - (performance.now() - since))
-      closing.abort()
-      await closeConnections(http.server, closed)
-    })
+    started.push(() => drain({ engine, http, store, streams, stopping, closing }, tuning))
     await http.listen({ host: config.host, port: config.port, backlog: 4096 })
     engine.start()
 
@@ -160,6 +146,34 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     )
     throw error
   }
+}
+
+interface Serving {
+  engine: Engine
+  http: ReturnType<typeof buildServer>
+  store: Store
+  streams: OpenStreams
+  stopping: AbortController
+  closing: AbortController
+}
+
+/** Stops to serve: runs end or are handed over, and streams follow them. */
+async function drain(
+  { engine, http, store, streams, stopping, closing }: Serving,
+  tuning: Tuning,
+): Promise<void> {
+  const { drainMs, seenMs, followMs } = { ...defaults, ...tuning }
+  stopping.abort()
+  const since = performance.now()
+  // It is served on until others can have seen /readyz: whoever is still sent here is not turned away.
+  const seen = hasCompany(store).then((company) => sleep(company ? seenMs : 0))
+  await Promise.all([engine.settle(drainMs), seen])
+  const closed = http.close()
+  await engine.release()
+  // Streams of runs that were handed over follow them on, if there is anyone to go on with them.
+  await followOn(store, streams, followMs - (performance.now() - since))
+  closing.abort()
+  await closeConnections(http.server, closed)
 }
 
 /** Waits for the streams to end, `ms` at most, as long as there is another node. */

@@ -172,6 +172,7 @@ test(
     }
     load.stop()
     await workers
+    assert.equal(leaving, restarts, 'each server said that it is leaving before it closed its port')
     assert.ok(longest < stopWithin, `${longest} ms`)
     t.diagnostic(
       `${load.runs.length} runs, ${load.rejoined} streams rejoined, the longest stop ${Math.round(longest)} ms, readyz 503 seen ${leaving} times`,
