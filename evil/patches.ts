@@ -35,8 +35,8 @@ export const evilPatches: EvilPatch[] = [
     edits: [
       {
         file: 'src/store/thread-write-sql.ts',
-        find: '    and r.version = h.from_version\n',
-        replace: '',
+        find: '    and held_run.version = h.from_version and',
+        replace: '    and',
       },
     ],
     tests: ['test/store-guards.test.ts', 'test/simulation.test.ts'],
@@ -82,6 +82,18 @@ export const evilPatches: EvilPatch[] = [
       },
     ],
     tests: ['test/events.test.ts', 'test/simulation.test.ts'],
+  },
+  {
+    name: 'no promotion of queued runs',
+    harm: 'a thread is left, and what waits for it waits for ever',
+    edits: [
+      {
+        file: 'src/store/promotion.ts',
+        find: 'await promote(client, idsOf(left), promoter)',
+        replace: 'await promote(client, idsOf(left).slice(0, 0), promoter)',
+      },
+    ],
+    tests: ['test/thread-queue-store.test.ts', 'test/simulation.test.ts'],
   },
   {
     name: 'replay decided by the conflict',
