@@ -44,7 +44,8 @@ function apply(folder: string, { name, edits }: EvilPatch): void {
 }
 
 function failedTests(folder: string, paths: string[]): Promise<string[]> {
-  const args = ['scripts/run-tests.ts', ...paths]
+  // Some of them would wait for ever.
+  const args = ['scripts/run-tests.ts', '--test-timeout=120000', ...paths]
   const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))

@@ -13,7 +13,7 @@ import { text } from './support/mock-model.ts'
 import { startPgProxy } from './support/pg-proxy.ts'
 import { advance, keyOf, lease, newMessage, newRun, newThread, now, usage } from './support/records.ts'
 import { startServer, type TestServer } from './support/server.ts'
-import { queue, queueing, say } from './support/thread-queue.ts'
+import { queue, queueing, replace, say } from './support/thread-queue.ts'
 
 // What waits for a thread, when the answers of commits are lost: nothing is lost, doubled or left behind.
 
@@ -139,4 +139,25 @@ test('a message that still waits for its thread does not count as deleted', asyn
   assert.deepEqual(await committedWrites(store.pool, [deletion]), [true])
   await store.write({ kind: 'enqueue', thread: key, messages: [message], front: false })
   assert.deepEqual(await committedWrites(store.pool, [deletion]), [false])
+})
+
+// Found by the simulation: the client was told that nothing had been done, and would have sent it again.
+test('what is to replace a run and cannot cancel it was acknowledged all the same, and a sweep cancels the run', async () => {
+  const { threads } = server.client.beta
+  const { thread, holder, letGo } = await queueing(server).heldThread()
+  const { pool } = server.app.store
+  const genuine = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>
+  let broken = 0
+  pool.query = ((config: { name: string }) => {
+    if (config.name !== 'replaced_in_queue') return genuine(config)
+    broken += 1
+    return Promise.reject(new Error('Connection terminated unexpectedly'))
+  }) as typeof pool.query
+  await threads.messages.create(thread, say('instead'), replace)
+  pool.query = genuine as typeof pool.query
+  assert.ok(broken > 0)
+  await server.app.engine.sweep()
+  assert.equal((await threads.runs.poll(holder, { thread_id: thread })).status, 'cancelled')
+  letGo()
+  assert.deepEqual(await textsOf(thread), ['Good morning?', 'instead'])
 })

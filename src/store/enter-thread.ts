@@ -42,7 +42,9 @@ export async function enterThread(
     if (later.outcome === 'gone' || later.outcome === 'full') return later
     // The run that held it has ended since.
     if (later.outcome !== 'ok') continue
-    if (front) await replace(store, write.thread, (waiting ?? write.messages[0])?.id ?? '', later.holder)
+    // What waits is there whether or not this succeeds, and must not be sent again: a sweep cancels what is left.
+    const by = (waiting ?? write.messages[0])?.id ?? ''
+    if (front) await replace(store, write.thread, by, later.holder).catch(() => {})
     return { outcome: 'ok', run: waiting }
   }
 }

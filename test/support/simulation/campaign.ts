@@ -14,7 +14,11 @@ export interface Result {
 }
 
 /** Runs the simulation of one seed. */
-export async function simulate(database: RealDatabase, web: FastifyInstance, seed: number): Promise<Result> {
+export async function simulate(
+  database: RealDatabase,
+  web: FastifyInstance[],
+  seed: number,
+): Promise<Result> {
   const simulation = new Simulation(seed, database, web)
   const failure = await simulation.run().then(
     () => null,

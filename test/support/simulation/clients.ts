@@ -23,6 +23,10 @@ export interface Operation {
   ended: boolean
   /** What went on with the stream when its process had gone. */
   next: Operation | null
+  /** What was asked. */
+  request: Request | null
+  /** The `n` of the operation that this one is another try of, under the same key; its own if it is the first. */
+  first: number
   /** Asked when all was over. */
   last: boolean
 }

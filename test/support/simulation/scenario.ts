@@ -6,6 +6,8 @@ import type { Random } from './random.ts'
 
 export const assistantId = 'asst_simulation'
 
+let lives = 0
+
 interface KnownRun {
   id: string
   thread: string
@@ -19,6 +21,8 @@ export interface Plan {
 export class Clients {
   readonly operations: Operation[] = []
   readonly #random: Random
+  /** Servers outlive simulations, and remember keys. */
+  readonly #life = lives++
 
   constructor(random: Random) {
     this.#random = random
@@ -26,14 +30,39 @@ export class Clients {
 
   /** What a client does next by way of `process`; null if there is nothing to do yet. */
   next(process: Process, step: number): Plan | null {
+    const [again] = this.unsettled()
+    if (again && this.#random.chance(0.5)) return this.retrying(again, process, step)
     for (let tries = 0; tries < 8; tries++) {
       const operation = this.#operation(this.#kind(), process, step)
       const request = this.#request(operation)
       if (request === null) continue
       this.operations.push(operation)
-      return { operation, request }
+      operation.request = this.#random.chance(0.5)
+        ? withKey(request, `${this.#life}.${operation.n}`)
+        : request
+      return { operation, request: operation.request }
     }
     return null
+  }
+
+  /** Requests with a key whose outcome their clients do not know, or that they are to send again. */
+  unsettled(): Operation[] {
+    return this.operations.filter(
+      ({ request, next, status, process }) =>
+        next === null &&
+        request?.headers?.['idempotency-key'] !== undefined &&
+        (status === 503 || (status === null && !process.alive)),
+    )
+  }
+
+  /** The same request once more. */
+  retrying(former: Operation, process: Process, step: number): Plan | null {
+    const { kind, thread, run, texts, request, first } = former
+    if (request === null) return null
+    const operation = { ...this.#operation(kind, process, step), thread, run, texts, request, first }
+    former.next = operation
+    this.operations.push(operation)
+    return { operation, request }
   }
 
   /** Streams that broke off with their process, and that nobody has gone on with. */
@@ -92,14 +121,15 @@ export class Clients {
     const known = this.#acknowledged('create_thread', 'create_thread_and_run').map(
       ({ kind, body }) => (kind === 'create_thread' ? body.id : body.thread_id) ?? '',
     )
-    return known.filter((id) => !deleted.has(id))
+    return [...new Set(known)].filter((id) => !deleted.has(id))
   }
 
   /** Runs that clients were told of, on threads that they have not deleted. */
   get runs(): KnownRun[] {
     const threads = new Set(this.threads)
     const made = this.#acknowledged('create_run', 'create_thread_and_run', 'stream_run').flatMap(runOf)
-    return made.filter(({ thread }) => threads.has(thread))
+    const byId = new Map(made.map((run) => [run.id, run]))
+    return [...byId.values()].filter(({ thread }) => threads.has(thread))
   }
 
   #of(...kinds: OperationKind[]): Operation[] {
@@ -114,6 +144,8 @@ export class Clients {
     const n = this.operations.length + 1
     return {
       n,
+      first: n,
+      request: null,
       kind,
       process,
       thread: null,
@@ -253,11 +285,17 @@ function following({ thread, run, frames }: Operation): Request {
 }
 
 /** How a run is known again: in the store, and by the model. */
-export const markOf = (operation: Operation) => `run of ${operation.n}`
+export const markOf = ({ first }: Pick<Operation, 'first'>) => `run of ${first}`
 
 function settings(operation: Operation) {
   const tools = [{ type: 'function', function: { name: 'f' } }]
   return { assistant_id: assistantId, model: 'mock', instructions: markOf(operation), tools }
+}
+
+/** With a key by which it is known when it is sent again; what changes nothing needs none. */
+function withKey(request: Request, key: string): Request {
+  if (request.method !== 'POST') return request
+  return { ...request, headers: { ...request.headers, 'idempotency-key': key } }
 }
 
 /** The run that an operation made, as its client was told. */

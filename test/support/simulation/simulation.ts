@@ -43,7 +43,7 @@ const limits = {
 export class Simulation {
   readonly seed: number
   readonly database: RealDatabase
-  readonly web: FastifyInstance
+  readonly web: FastifyInstance[]
   readonly random: Random
   readonly weather: Weather
   readonly model: ScriptedModel
@@ -65,7 +65,7 @@ export class Simulation {
   operationsLeft: number
   faultsLeft: number
 
-  constructor(seed: number, database: RealDatabase, web: FastifyInstance) {
+  constructor(seed: number, database: RealDatabase, web: FastifyInstance[]) {
     this.seed = seed
     this.database = database
     this.web = web
@@ -278,13 +278,19 @@ export class Simulation {
 
   ask({ operation, request }: Plan): void {
     this.note(`${operation.n} ${operation.kind} at ${operation.process.name}`)
-    ask(this.web, operation, request, () => this.answered(operation))
+    const web = this.web[this.processes.indexOf(operation.process)]
+    if (!web) return this.fail('there are more processes than servers')
+    ask(web, operation, request, () => this.answered(operation))
   }
 
-  /** Goes on with the streams whose process has gone, behind the last event that their clients have. */
+  /** Goes on with the streams whose process has gone, and asks again what was not answered and may be asked again. */
   rejoin(): void {
     const ready = this.processes.filter((process) => process.ready)
     if (ready.length === 0) return
+    for (const operation of this.clients.unsettled()) {
+      const plan = this.clients.retrying(operation, this.random.pick(ready), this.step)
+      if (plan) this.ask(plan)
+    }
     for (const operation of this.clients.cutStreams()) {
       const plan = this.clients.rejoining(operation, this.random.pick(ready), this.step)
       if (plan) this.ask(plan)

@@ -40,6 +40,7 @@ const ended = new Set(['completed', 'failed', 'incomplete', 'cancelled', 'expire
 export async function judge(simulation: Simulation): Promise<void> {
   const ledger = await readLedger(simulation)
   const judges = [
+    judgeTries,
     judgeMessages,
     judgeOrder,
     judgeLists,
@@ -75,41 +76,85 @@ async function readLedger({ database }: Simulation): Promise<Ledger> {
   return { messages, runs, threads, waiting: waiting.map(({ text }) => text) }
 }
 
-/** Whether an operation has done what it says: yes, no, or nobody can know. */
-function fateOf({ status, headers }: Operation): 'done' | 'not done' | 'unknown' {
+type Fate = 'done' | 'not done' | 'unknown'
+
+function fateOfOne({ status, headers }: Operation): Fate {
   if (status === 200) return 'done'
   if (status === null || headers['x-should-retry'] === 'false') return 'unknown'
   return 'not done'
 }
 
+/** All tries of one request. */
+function triesOf({ clients }: Simulation, { first }: Operation): Operation[] {
+  return clients.operations.filter((operation) => operation.first === first)
+}
+
+function firstTries({ clients }: Simulation): Operation[] {
+  return clients.operations.filter(({ n, first }) => n === first)
+}
+
+/** Whether an operation, in one try or another, has done what it says: yes, no, or nobody can know. */
+function fateOf(simulation: Simulation, operation: Operation): Fate {
+  const fates = triesOf(simulation, operation).map(fateOfOne)
+  return fates.find((fate) => fate === 'done') ?? fates.find((fate) => fate === 'unknown') ?? 'not done'
+}
+
+/** Requests that were sent with a key, and again with the same. */
+function judgeTries(simulation: Simulation): void {
+  for (const operation of simulation.clients.operations) {
+    const ids = new Set(
+      triesOf(simulation, operation).flatMap((each) => (each.status === 200 ? (idOf(each) ?? []) : [])),
+    )
+    if (ids.size > 1) simulation.fail(`${operation.n} ${operation.kind} was answered with ${[...ids].join()}`)
+  }
+}
+
+/** What a client was told that it made or changed. */
+function idOf({ kind, body, frames }: Operation): string | undefined {
+  if (kind !== 'stream_run') return body.id
+  const created = frames.find(({ event }) => event === 'thread.run.created')
+  return created && String(created.data['id'])
+}
+
 const writers = new Set(['create_thread', 'create_thread_and_run', 'add_message', 'create_run', 'stream_run'])
 
-function threadOf(operation: Operation): string | null {
-  const { kind, body, thread } = operation
-  if (kind === 'create_thread') return body.id ?? null
-  return thread ?? body.thread_id ?? null
+function threadOf(simulation: Simulation, operation: Operation): string | null {
+  const { kind, thread } = operation
+  if (thread !== null) return thread
+  const told = triesOf(simulation, operation).find(({ status }) => status === 200)?.body
+  return (kind === 'create_thread' ? told?.id : told?.thread_id) ?? null
 }
 
 /** Whether a client tried to delete the thread: then its rows may be gone. */
-function mayBeGone({ clients }: Simulation, thread: string | null): boolean {
-  return clients.operations.some(
+function mayBeGone(simulation: Simulation, thread: string | null): boolean {
+  return simulation.clients.operations.some(
     (operation) =>
-      operation.kind === 'delete_thread' && operation.thread === thread && fateOf(operation) !== 'not done',
+      operation.kind === 'delete_thread' &&
+      operation.thread === thread &&
+      fateOf(simulation, operation) !== 'not done',
   )
 }
 
 /** I5: what was acknowledged is there, once; what was refused is not. */
 function judgeMessages(simulation: Simulation, { messages, waiting }: Ledger): void {
-  for (const operation of simulation.clients.operations) {
-    if (!writers.has(operation.kind) || mayBeGone(simulation, threadOf(operation))) continue
+  for (const operation of firstTries(simulation)) {
+    if (!writers.has(operation.kind) || mayBeGone(simulation, threadOf(simulation, operation))) continue
     for (const text of operation.texts) {
       const all = [...messages.map((message) => message.text), ...waiting]
       const found = all.filter((each) => each === text).length
       const deletions = simulation.clients.operations.filter(
         ({ kind, texts }) => kind === 'delete_message' && texts.includes(text),
       )
-      const least = fateOf(operation) === 'done' && deletions.every((d) => fateOf(d) === 'not done') ? 1 : 0
-      const most = fateOf(operation) === 'not done' || deletions.some((d) => fateOf(d) === 'done') ? 0 : 1
+      const least =
+        fateOf(simulation, operation) === 'done' &&
+        deletions.every((d) => fateOf(simulation, d) === 'not done')
+          ? 1
+          : 0
+      const most =
+        fateOf(simulation, operation) === 'not done' ||
+        deletions.some((d) => fateOf(simulation, d) === 'done')
+          ? 0
+          : 1
       if (found < least || found > most) {
         const told = `${operation.n} ${operation.kind} was answered ${operation.status}`
         simulation.fail(`message ${text} is there ${found} times, although ${told} (I5)`)
@@ -121,14 +166,22 @@ function judgeMessages(simulation: Simulation, { messages, waiting }: Ledger): v
 /** Messages of clients whose writes did not overlap stand in the order of their writes. */
 function judgeOrder(simulation: Simulation, { messages }: Ledger): void {
   const writes = new Map(
-    simulation.clients.operations.flatMap((o) => (writers.has(o.kind) ? o.texts.map((t) => [t, o]) : [])),
+    firstTries(simulation)
+      .filter(({ kind }) => writers.has(kind))
+      .flatMap((first) => {
+        const done = triesOf(simulation, first).find(({ status }) => status === 200)
+        return first.texts.map((text) => [
+          text,
+          { sentAt: first.sentAt, doneAt: done?.answeredAt ?? Infinity },
+        ])
+      }),
   )
   const users = messages.filter(({ role }) => role === 'user')
   for (const [i, later] of users.entries()) {
     for (const former of users.slice(0, i).filter(({ thread_id }) => thread_id === later.thread_id)) {
       const [a, b] = [writes.get(former.text ?? ''), writes.get(later.text ?? '')]
       if (!a || !b) return simulation.fail(`a message that nobody wrote: ${former.text} or ${later.text}`)
-      if (b.answeredAt !== null && b.answeredAt < a.sentAt)
+      if (b.doneAt < a.sentAt)
         simulation.fail(`message ${former.text} stands before ${later.text}, which was there first`)
     }
   }
@@ -153,7 +206,12 @@ function judgeLists(simulation: Simulation, { messages }: Ledger): void {
       // A message that waits for its thread is not seen before it has its place.
       if (simulation.weather.threadPolicy !== 'reject') continue
       const before = write.answeredAt !== null && write.answeredAt < list.sentAt
-      if (!writers.has(write.kind) || write.status !== 200 || !before || threadOf(write) !== list.thread)
+      if (
+        !writers.has(write.kind) ||
+        write.status !== 200 ||
+        !before ||
+        threadOf(simulation, write) !== list.thread
+      )
         continue
       for (const text of write.texts)
         if (
@@ -167,11 +225,11 @@ function judgeLists(simulation: Simulation, { messages }: Ledger): void {
 
 /** I2, I3, I5, I6, I7: runs as they stand at the end. */
 function judgeRuns(simulation: Simulation, { runs, messages }: Ledger): void {
-  for (const operation of simulation.clients.operations) {
+  for (const operation of firstTries(simulation)) {
     if (!['create_run', 'stream_run', 'create_thread_and_run'].includes(operation.kind)) continue
     const found = runs.filter(({ mark }) => mark === markOf(operation)).length
-    const fate = fateOf(operation)
-    const least = fate === 'done' && !mayBeGone(simulation, threadOf(operation)) ? 1 : 0
+    const fate = fateOf(simulation, operation)
+    const least = fate === 'done' && !mayBeGone(simulation, threadOf(simulation, operation)) ? 1 : 0
     if (found < least || found > (fate === 'not done' ? 0 : 1))
       simulation.fail(
         `${operation.n} ${operation.kind} was answered ${operation.status}, and ${found} runs are there`,
@@ -231,15 +289,22 @@ function judgeThreads(simulation: Simulation, { threads, runs }: Ledger): void {
     if (kind === 'delete_thread' && status === 200 && there(thread))
       simulation.fail(`thread ${thread} is there, although its deletion was acknowledged (I5)`)
     const made = kind === 'create_thread' || kind === 'create_thread_and_run'
-    if (made && status === 200 && !mayBeGone(simulation, threadOf(operation)) && !there(threadOf(operation)))
-      simulation.fail(`thread ${threadOf(operation)} is gone, although it was acknowledged (I5)`)
+    if (
+      made &&
+      status === 200 &&
+      !mayBeGone(simulation, threadOf(simulation, operation)) &&
+      !there(threadOf(simulation, operation))
+    )
+      simulation.fail(`thread ${threadOf(simulation, operation)} is gone, although it was acknowledged (I5)`)
   }
 }
 
 /** What a client was shown of a run is what the run was at some moment between its question and the answer. */
 function judgeReads(simulation: Simulation): void {
-  for (const { kind, n, status, body, run, sentAt, answeredAt } of simulation.clients.operations) {
+  for (const { kind, n, first, status, body, run, sentAt, answeredAt } of simulation.clients.operations) {
     if (!['get_run', 'poll', 'modify_run', 'cancel', 'submit'].includes(kind) || status !== 200) continue
+    // What is answered again is as it was at first.
+    if (first !== n) continue
     const life = simulation.watch.lives.get(run ?? '') ?? []
     // A node that is alone answers from memory: with what it was last told, while a commit's answer is on its way.
     const behind = simulation.weather.processes === 1 ? 2 : 1

@@ -7,8 +7,11 @@ import { createLog } from '../../../src/log.ts'
 import { currentOutside, installOutside } from './outside.ts'
 import { Process } from './process.ts'
 
-// The real HTTP server without sockets. To build one takes longer than a whole simulation, so there is one for all
-// processes: it works with the store of the process in whose name it is asked.
+// The real HTTP servers without sockets. To build one takes longer than a whole simulation, so they are made once and used
+// by the processes of all simulations: each works with the store of the process in whose name it is asked.
+
+/** More than any simulation has processes. */
+const servers = 10
 
 function asking(): Process {
   const process = currentOutside()
@@ -34,8 +37,12 @@ function storeOf(process: Process) {
 }
 
 /** Takes about a second. */
-export async function buildWeb(): Promise<FastifyInstance> {
+export async function buildWeb(): Promise<FastifyInstance[]> {
   installOutside()
+  return Promise.all(Array.from({ length: servers }, buildOne))
+}
+
+async function buildOne(): Promise<FastifyInstance> {
   const store = standIn(() => storeOf(asking()), { pool: standIn(() => storeOf(asking()).pool) })
   const context: HttpContext = {
     ...readConfig({}),
