@@ -189,3 +189,20 @@ test('a thread whose count is wrong is put right by the next who comes, and hold
   await must({ kind: 'append', thread: keyOf(thread), messages: [newMessage(thread)] })
   assert.deepEqual(await db.sql('select waiting from threads where id = $1', [thread]), [{ waiting: 0 }])
 })
+
+// Found by the simulation: the first sending was still under way when it was not found and sent again.
+test('a message that came to wait twice is shown once, and keeps no run from ending', async () => {
+  const { thread, holder } = await heldThread()
+  const messages = [newMessage(thread, 'once')]
+  const entry: ThreadWrite = { kind: 'enqueue', thread: keyOf(thread), messages, front: false }
+  for (const write of [entry, entry, finish(holder)]) await must(write)
+  assert.deepEqual(
+    (await stateOf(thread)).map(({ status }) => status),
+    ['completed'],
+  )
+  const shown = await db.sql<{ id: string }>('select id from messages where thread_id = $1', [thread])
+  assert.deepEqual(
+    shown.map(({ id }) => id),
+    messages.map(({ id }) => id),
+  )
+})

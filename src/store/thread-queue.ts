@@ -61,6 +61,8 @@ with op as materialized (
   insert into messages
   select p.* from message
   cross join lateral jsonb_populate_record(null::messages, m || jsonb_build_object('seq', seq)) p
+  -- A write that was lost and sent again may have been done twice: nothing in the queue says that a message is its own.
+  on conflict (thread_id, id) do nothing
 ), numbered as (
   update runs r set seq = op.next_seq + 1 + (select count(*) from message where thread_id = op.thread_id)
   from op where r.thread_id = op.thread_id and r.id = op.run_id

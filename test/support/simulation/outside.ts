@@ -43,8 +43,10 @@ export function currentOutside(): Outside | undefined {
   return inside.getStore()
 }
 
-/** The genuine one, for the scheduler: all that was about to happen by itself has happened when it resolves. */
-export const nextMacrotask = (): Promise<void> => new Promise((resolve) => genuine.setImmediate(resolve))
+/** All that was about to happen by itself has happened when it resolves; also what streams put off, and then put off again. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => genuine.setImmediate(resolve))
+}
 
 const genuine = {
   setTimeout: globalThis.setTimeout,

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { ask, type Operation } from './clients.ts'
 import { brokenConnection, type Sent } from './driver.ts'
-import { nextMacrotask } from './outside.ts'
+import { settled } from './outside.ts'
 import { Process } from './process.ts'
 import { Random } from './random.ts'
 import type { RealDatabase } from './real-database.ts'
@@ -103,9 +103,8 @@ export class Simulation {
 
   async until(over: () => Promise<boolean>): Promise<void> {
     const since = this.now
-    while (!(await over())) {
+    for (this.askAgain(); !(await over()); this.askAgain()) {
       if (this.now - since > limits.recovery) this.fail(`not over after ${limits.recovery} ms without faults`)
-      this.rejoin()
       await this.advance()
     }
   }
@@ -141,7 +140,7 @@ export class Simulation {
 
   /** A start reads files before it says anything; that takes a time of its own. */
   async startsToTalk(process: Process): Promise<void> {
-    while (process.alive && !this.parked.some(({ from }) => from === process)) await nextMacrotask()
+    while (process.alive && !this.parked.some(({ from }) => from === process)) await settled()
   }
 
   /** What a process sends is parked; only of purges, of which there are many, most find nothing without being asked. */
@@ -163,7 +162,7 @@ export class Simulation {
     if (choice === null) return this.fail('nothing can happen any more')
     this.note(choice.what)
     await choice.act()
-    await nextMacrotask()
+    await settled()
     if (this.violation) throw this.violation
   }
 
@@ -284,7 +283,7 @@ export class Simulation {
   }
 
   /** Goes on with the streams whose process has gone, and asks again what was not answered and may be asked again. */
-  rejoin(): void {
+  askAgain(): void {
     const ready = this.processes.filter((process) => process.ready)
     if (ready.length === 0) return
     for (const operation of this.clients.unsettled()) {
@@ -357,6 +356,7 @@ export class Simulation {
     if (this.clients.operations.some((operation) => operation.kind !== 'follow' && isWaiting(operation)))
       return false
     if (this.model.calls.some(({ state, process }) => state === 'open' && process.alive)) return false
+    if (this.clients.unsettled().length > 0) return false
     if (this.step % 20 !== 0) return false
     const runs = await this.database.runs()
     return runs.every(

@@ -140,8 +140,9 @@ function judgeMessages(simulation: Simulation, { messages, waiting }: Ledger): v
   for (const operation of firstTries(simulation)) {
     if (!writers.has(operation.kind) || mayBeGone(simulation, threadOf(simulation, operation))) continue
     for (const text of operation.texts) {
-      const all = [...messages.map((message) => message.text), ...waiting]
-      const found = all.filter((each) => each === text).length
+      const shown = messages.filter((message) => message.text === text).length
+      // What waits twice is shown once.
+      const found = shown > 0 ? shown : Number(waiting.includes(text))
       const deletions = simulation.clients.operations.filter(
         ({ kind, texts }) => kind === 'delete_message' && texts.includes(text),
       )
