@@ -43,9 +43,10 @@ function apply(folder: string, { name, edits }: EvilPatch): void {
   }
 }
 
-function failedTests(folder: string, paths: string[]): Promise<string[]> {
+function failedTests(folder: string, paths: string[], titles?: string): Promise<string[]> {
+  const only = titles ? [`--test-name-pattern=${titles}`] : []
   // Some of them would wait for ever.
-  const args = ['scripts/run-tests.ts', '--test-timeout=120000', ...paths]
+  const args = ['scripts/run-tests.ts', '--test-timeout=60000', '--test-force-exit', ...only, ...paths]
   const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -57,11 +58,14 @@ function failedTests(folder: string, paths: string[]): Promise<string[]> {
   })
 }
 
-async function tryOut(patch: EvilPatch, paths: string[]): Promise<Outcome> {
+async function tryOut(patch: EvilPatch, all: boolean): Promise<Outcome> {
   const folder = copyProject()
   try {
     apply(folder, patch)
-    const by = [...new Set(await failedTests(folder, paths))]
+    const failed = all
+      ? await failedTests(folder, ['test', 'src'])
+      : await failedTests(folder, patch.tests, patch.titles)
+    const by = [...new Set(failed)]
     return { caught: by.length > 0, by }
   } finally {
     rmSync(folder, { recursive: true, force: true })
@@ -75,7 +79,7 @@ const chosen = evilPatches.filter(({ name }) => values.only === undefined || nam
 if (chosen.length === 0) throw new Error(`there is no evil patch "${values.only}"`)
 let missed = 0
 for (const patch of chosen) {
-  const { caught, by } = await tryOut(patch, values.all ? ['test', 'src'] : patch.tests)
+  const { caught, by } = await tryOut(patch, values.all)
   if (!caught) missed += 1
   console.log(`${caught ? 'caught' : 'MISSED'}  ${patch.name}: ${patch.harm}`)
   for (const title of by.slice(0, 8)) console.log(`          by "${title}"`)

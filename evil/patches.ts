@@ -14,6 +14,8 @@ export interface EvilPatch {
   edits: Edit[]
   /** Test files that are to notice it. */
   tests: string[]
+  /** Of them, which tests: the others would only take long to fail. */
+  titles?: string
 }
 
 export const evilPatches: EvilPatch[] = [
@@ -64,6 +66,7 @@ export const evilPatches: EvilPatch[] = [
       },
     ],
     tests: ['test/events-nodes.test.ts'],
+    titles: 'a node whose connection for notices was cut|a cancel on another node',
   },
   {
     name: 'no folding of two writes of one run',
@@ -113,9 +116,8 @@ export const evilPatches: EvilPatch[] = [
     edits: [
       {
         file: 'src/store/thread-write-sql.ts',
-        find: 'where id = op.thread_id and project_id = op.project_id and deleted_at is null',
-        replace: `where id = op.thread_id and project_id = op.project_id
-      and (deleted_at is null or op.kind in ('advance', 'log'))`,
+        find: 'and deleted_at is null\n    limit 1 for update skip locked',
+        replace: `and (deleted_at is null or op.kind in ('advance', 'log'))\n    limit 1 for update skip locked`,
       },
       {
         file: 'src/store/thread-write-sql.ts',
