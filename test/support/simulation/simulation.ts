@@ -358,10 +358,16 @@ export class Simulation {
     if (this.model.calls.some(({ state, process }) => state === 'open' && process.alive)) return false
     if (this.clients.unsettled().length > 0) return false
     if (this.step % 20 !== 0) return false
-    const runs = await this.database.runs()
-    return runs.every(
-      ({ status, deleted }) => deleted || !['queued', 'in_progress', 'cancelling'].includes(status),
+    const runs = (await this.database.runs()).filter(({ deleted }) => !deleted)
+    // What waits for a thread that nobody holds is about to get it.
+    const held = new Set(
+      runs.flatMap(({ status, thread_id }) => (status === 'requires_action' ? thread_id : [])),
     )
+    const settled = (run: (typeof runs)[number]) =>
+      run.status === 'waiting'
+        ? held.has(run.thread_id)
+        : !['queued', 'in_progress', 'cancelling'].includes(run.status)
+    return runs.every(settled)
   }
 }
 
