@@ -7,14 +7,29 @@ import { faultsNow, readDump } from './dump.ts'
 import { injectFaults, type Fault, type Injected } from './faults.ts'
 import { History } from './history.ts'
 import { Jobs } from './jobs.ts'
-import type { ModelCall } from './model.ts'
 import { Random } from './random.ts'
+import { resultOf, type Result } from './result.ts'
 
 // Clients work, servers and Postgres are broken in between, and in the end everything is judged.
 
 export interface CampaignOptions {
   seed: number
   nodes: number
+  progress?: (text: string) => void
+}
+
+/** What a campaign is made of. */
+export interface Stage {
+  cluster: Cluster
+  history: History
+  random: Random
+  /** Clients that use an Idempotency-Key as often as `keyed` says, from 0 to 1, at these nodes: all, if not said. */
+  jobs: (how?: { keyed?: number; nodes?: Cluster['nodes'] }) => Jobs
+  /** How long it has been going on, how many servers were killed, and how many jobs are done. */
+  tell: () => void
+}
+
+export interface RandomFaults {
   /** Clients at a time. */
   clients: number
   /** Milliseconds of faults. */
@@ -25,39 +40,38 @@ export interface CampaignOptions {
   every: number
   weights: Partial<Record<Fault, number>>
   pauseMs: number
-  progress?: (text: string) => void
-}
-
-export interface Result {
-  seed: number
-  seconds: number
-  nodes: number
-  jobs: number
-  runs: number
-  modelCalls: number
-  kills: number
-  faults: Record<string, number>
-  stopPoints: Record<string, number>
-  /** Milliseconds from the break of a model call by a fault to the next call for its turn. */
-  recovery: Spread
-  /** Milliseconds from a cancel to the end of its run, faults or not. */
-  cancel: Spread
-  crashes: string[]
-  violations: string[]
-}
-
-interface Spread {
-  count: number
-  p50: number | null
-  p99: number | null
-  longest: number | null
 }
 
 /** Servers may lose a turn so often. */
 const attempts = 3
 
-/** Runs one campaign from its seed. */
-export async function campaign(options: CampaignOptions): Promise<Result> {
+/** Faults that the seed decides, while clients work. */
+export function randomFaults(options: RandomFaults) {
+  return async ({ cluster, random, jobs, tell }: Stage): Promise<Injected> => {
+    const over = new AbortController()
+    const working = Array.from({ length: options.clients }, async () => {
+      const own = jobs()
+      while (!over.signal.aborted) await own.any()
+    })
+    const breaking = injectFaults({ ...options, cluster, random: random.fork(), signal: over.signal })
+    const until = performance.now() + options.ms
+    for (let i = 1; performance.now() < until && killsOf(cluster) < options.kills; i++) {
+      await sleep(200)
+      if (i % 50 === 0) tell()
+    }
+    over.abort()
+    const injected = await breaking
+    await Promise.all(cluster.nodes.map((node) => node.ready()))
+    await Promise.all(working)
+    return injected
+  }
+}
+
+/** Runs one campaign from its seed: `drive` lets clients work, breaks what it likes, and mends it. */
+export async function campaign(
+  options: CampaignOptions,
+  drive: (stage: Stage) => Promise<Injected>,
+): Promise<Result> {
   const random = new Random(options.seed)
   const cluster = await startCluster(options.nodes, random, 40)
   const history = new History()
@@ -65,51 +79,33 @@ export async function campaign(options: CampaignOptions): Promise<Result> {
   const over = new AbortController()
   try {
     const watching = watch(cluster, found, over.signal)
-    const client = new Client(cluster.nodes, history, random.fork())
-    const assistant = await client.change(
-      'thread',
-      'the assistant',
-      null,
-      '/v1/assistants',
-      { model: 'mock' },
-      { keyed: true },
-    )
-    history.requests.length = 0
+    const assistant = await makeAssistant(cluster, random)
     const start = performance.now()
-    const broken = new AbortController()
-    const killsNow = () => cluster.nodes.reduce((sum, { kills }) => sum + kills.length, 0)
-    const working = Array.from({ length: options.clients }, async () => {
-      const jobs = new Jobs(
-        new Client(cluster.nodes, history, random.fork()),
-        history,
-        String(assistant.body['id']),
-      )
-      while (!broken.signal.aborted) await jobs.any()
+    const injected = await drive({
+      cluster,
+      history,
+      random,
+      jobs: ({ keyed, nodes = cluster.nodes } = {}) =>
+        new Jobs(new Client(nodes, history, random.fork(), keyed), history, assistant),
+      tell: () =>
+        options.progress?.(
+          `${Math.round((performance.now() - start) / 1000)} s: ${killsOf(cluster)} kills, ${history.ends.length} jobs`,
+        ),
     })
-    const breaking = injectFaults({ ...options, cluster, random: random.fork(), signal: broken.signal })
-    for (let told = start; performance.now() - start < options.ms && killsNow() < options.kills;) {
-      await sleep(200)
-      if (performance.now() - told < 10_000) continue
-      told = performance.now()
-      options.progress?.(
-        `${Math.round((told - start) / 1000)} s: ${killsNow()} kills, ${history.ends.length} jobs`,
-      )
-    }
-    broken.abort()
-    const injected = await breaking
-    await Promise.all(cluster.nodes.map((node) => node.ready()))
-    await Promise.all(working)
     await settled(cluster)
     over.abort()
     await watching
     const dump = await readDump(cluster.url)
-    found.push(...violations({ history, dump, calls: cluster.model.calls, faults: injected.at, attempts }))
+    found.push(
+      ...violations({ history, dump, calls: cluster.model.calls, strikes: injected.strikes, attempts }),
+    )
     const { exits } = await cluster.stop()
     if (exits.some((code) => code !== 0)) found.push(`a server ended with ${exits.join(', ')} on SIGTERM`)
     return {
       ...resultOf(options, cluster, history, injected),
       seconds: Math.round((performance.now() - start) / 1000),
       runs: dump.runs.length,
+      failed: dump.runs.filter(({ status }) => status === 'failed').length,
       violations: found,
     }
   } catch (error) {
@@ -119,34 +115,15 @@ export async function campaign(options: CampaignOptions): Promise<Result> {
   }
 }
 
-function resultOf(options: CampaignOptions, { nodes, model }: Cluster, history: History, injected: Injected) {
-  return {
-    seed: options.seed,
-    nodes: options.nodes,
-    jobs: history.ends.length,
-    modelCalls: model.calls.length,
-    kills: nodes.reduce((sum, { kills }) => sum + kills.length, 0),
-    faults: Object.fromEntries(injected.counts),
-    stopPoints: Object.fromEntries([...injected.struck].toSorted(([a], [b]) => (a < b ? -1 : 1))),
-    recovery: spread(recoveries(model.calls)),
-    cancel: spread(history.cancels),
-    crashes: nodes.flatMap(({ crashes }) => crashes),
-  }
+/** The id of the assistant that all jobs use. */
+export async function makeAssistant(cluster: Cluster, random: Random): Promise<string> {
+  const client = new Client(cluster.nodes, new History(), random.fork(), 1)
+  const made = await client.change('thread', 'the assistant', null, '/v1/assistants', { model: 'mock' })
+  return String(made.body['id'])
 }
 
-/** From the break of each call to the next for its turn. */
-function recoveries(calls: readonly ModelCall[]): number[] {
-  const turns = Map.groupBy(calls, ({ job, turn }) => `${job} ${turn}`)
-  return [...turns.values()].flatMap((of) => of.slice(1).map(({ at }, i) => at - (of[i]?.endedAt ?? at)))
-}
-
-function spread(values: number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (share: number) => {
-    const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
-    return value === undefined ? null : Math.round(value)
-  }
-  return { count: sorted.length, p50: at(0.5), p99: at(0.99), longest: at(1) }
+function killsOf({ nodes }: Cluster): number {
+  return nodes.reduce((sum, { kills }) => sum + kills.length, 0)
 }
 
 /** Asks again and again for what must hold at every moment. */

@@ -1,5 +1,7 @@
+import { callFaults } from './checker-calls.ts'
+import { readingFaults } from './checker-events.ts'
 import type { Dump, StoredMessage, StoredRun } from './dump.ts'
-import type { History, Reading } from './history.ts'
+import type { History, Strike } from './history.ts'
 import { answerTo, type ModelCall } from './model.ts'
 import { canFollow, isTerminal, statuses } from './table.ts'
 
@@ -10,8 +12,7 @@ export interface Evidence {
   history: History
   dump: Dump
   calls: readonly ModelCall[]
-  /** When servers were killed, stopped or cut off. */
-  faults: readonly number[]
+  strikes: readonly Strike[]
   /** How often a turn may lose its server. */
   attempts: number
 }
@@ -46,6 +47,7 @@ function requestFaults({ history, dump }: Evidence): string[] {
   )
   return history.requests.flatMap((request) => {
     const { deed, marker, thread, outcome } = request
+    if (deed === 'delete' && outcome === 'refused') return [`I5 the deletion of ${marker} was refused`]
     if (deed !== 'thread' && deed !== 'message' && deed !== 'run') return []
     const found = counts[deed].get(marker) ?? 0
     // The rows of a deleted thread are removed in their time.
@@ -54,6 +56,8 @@ function requestFaults({ history, dump }: Evidence): string[] {
     if (outcome === 'done' && found === 0 && !mayBeGone)
       return [`I5 ${deed} ${marker} was acknowledged and is lost`]
     if (outcome === 'refused' && found > 0) return [`I5 ${deed} ${marker} was refused and is there`]
+    // Clients ask for nothing that could not be: all that is refused was lost sight of, or forbidden by a lock that hangs.
+    if (outcome === 'refused') return [`I5 ${deed} ${marker} was refused`]
     if (deed === 'thread' && outcome === 'done' && !stored.has(request.id ?? '') && !mayBeGone)
       return [`I5 thread ${request.id} is there under another id`]
     return []
@@ -83,7 +87,7 @@ function orderFaults({ history, dump }: Evidence): string[] {
 }
 
 /** I2, I3, I6, I7, I9: how runs, locks, messages and steps are in the end. */
-function runFaults({ history, dump, faults, attempts }: Evidence): string[] {
+function runFaults({ history, dump, strikes, attempts }: Evidence): string[] {
   const deleted = new Set(dump.threads.filter((thread) => thread.deleted).map(({ id }) => id))
   const messages = Map.groupBy(dump.messages, ({ run_id }) => run_id)
   const steps = Map.groupBy(dump.steps, ({ run_id }) => run_id)
@@ -95,7 +99,7 @@ function runFaults({ history, dump, faults, attempts }: Evidence): string[] {
       found.push(`I6 ${of} is still ${run.status}`)
     if (history.cancelled.has(run.id) && run.status !== 'cancelled')
       found.push(`I1 the cancel of ${of} was acknowledged, and it is ${run.status}`)
-    if (run.status === 'failed' && !mayFail(run, faults, attempts))
+    if (run.status === 'failed' && !mayFail(run, history, strikes, attempts))
       found.push(`I6 ${of} failed: ${run.error}`)
     const own = steps.get(run.id) ?? []
     const open = own.filter(({ status }) => status === 'in_progress')
@@ -117,8 +121,16 @@ function runFaults({ history, dump, faults, attempts }: Evidence): string[] {
 }
 
 /** A turn may lose its servers for good only if as many faults fell into the run's time; the model itself never fails. */
-function mayFail(run: StoredRun, faults: readonly number[], attempts: number): boolean {
-  return /stopped \d+ times/.test(run.error ?? '') && faults.length >= attempts
+function mayFail(
+  { id, marker, error }: StoredRun,
+  { requests, sightings }: History,
+  strikes: readonly Strike[],
+  attempts: number,
+): boolean {
+  const from = requests.find((one) => one.deed === 'run' && one.marker === marker)?.sentAt ?? 0
+  const to = sightings.find((one) => one.run === id && one.status === 'failed')?.at ?? Infinity
+  const within = strikes.filter(({ at, until }) => until >= from && at <= to)
+  return /stopped \d+ times/.test(error ?? '') && within.length >= attempts
 }
 
 /** I7: the text of a completed run is what the model said, whole and once. */
@@ -147,85 +159,6 @@ function sightingFaults({ history, dump }: Evidence): string[] {
     const stored = dump.runs.find(({ id }) => id === run)
     if (last && stored && !canFollow(last.status, stored.status))
       found.push(`I1 ${run} was shown as ${last.status} and is ${stored.status}`)
-  }
-  return found
-}
-
-/** I8: all readers of a run see one order, and its deltas add up to what is stored. */
-function readingFaults({ history, dump }: Evidence): string[] {
-  const stored = new Map(dump.messages.map((message) => [message.id, message]))
-  const found: string[] = []
-  for (const [run, readings] of Map.groupBy(history.readings, (one) => one.run)) {
-    const known = new Map<string, string>()
-    for (const reading of readings) {
-      found.push(...placeFaults(reading))
-      for (const { id, event, data } of reading.events) {
-        const before = known.get(id)
-        if (before !== undefined && before !== `${event} ${data}`)
-          found.push(`I8 ${run} has two events ${id}`)
-        known.set(id, `${event} ${data}`)
-      }
-      if (reading.whole) found.push(...deltaFaults(reading, stored))
-    }
-  }
-  return found
-}
-
-function placeFaults({ run, events }: Reading): string[] {
-  const place = (id: string) => id.split('.').map(Number) as [number, number]
-  for (const [i, { id }] of events.entries()) {
-    const before = events[i - 1]
-    if (!before) continue
-    const [[term, no], [lastTerm, lastNo]] = [place(id), place(before.id)]
-    if (term > lastTerm ? no === 0 : term === lastTerm && no === lastNo + 1) continue
-    return [`I8 a reader of ${run} got ${id} behind ${before.id}`]
-  }
-  return []
-}
-
-function deltaFaults({ run, events }: Reading, stored: Map<string, StoredMessage>): string[] {
-  const texts = new Map<string, string>()
-  const closed = new Set<string>()
-  for (const { event, data } of events) {
-    if (!event.startsWith('thread.message.')) continue
-    const object = JSON.parse(data) as { id: string; delta?: { content?: { text: { value: string } }[] } }
-    if (event === 'thread.message.delta') {
-      const more = object.delta?.content?.[0]?.text.value ?? ''
-      texts.set(object.id, (texts.get(object.id) ?? '') + more)
-    } else if (event === 'thread.message.completed' || event === 'thread.message.incomplete')
-      closed.add(object.id)
-  }
-  return [...texts].flatMap(([id, text]) => {
-    const message = stored.get(id)
-    if (!closed.has(id)) return [`I8 message ${id} of ${run} was never closed`]
-    if (message && message.text !== text)
-      return [`I8 the deltas of ${id} say "${text}", it says "${message.text}"`]
-    return []
-  })
-}
-
-/** A finished turn is never run again, and an unfinished one once for each server that it lost. */
-function callFaults({ history, calls, faults, attempts }: Evidence): string[] {
-  const found: string[] = []
-  const endSeen = new Map<string, number>()
-  const marker = new Map(
-    history.requests.filter(({ deed }) => deed === 'run').map((one) => [one.id, one.marker]),
-  )
-  for (const { run, status, at } of history.sightings) {
-    const job = marker.get(run)
-    if (job === undefined || !isTerminal(status)) continue
-    endSeen.set(job, Math.min(at, endSeen.get(job) ?? Infinity))
-  }
-  for (const [name, of] of Map.groupBy(calls, ({ job, turn }) => `${job} turn ${turn}`)) {
-    if (of.length > attempts) found.push(`I4 the model was called ${of.length} times for ${name}`)
-    const first = of[0]
-    const extra = of
-      .slice(1)
-      .filter(({ at }) => !faults.some((fault) => fault >= (first?.at ?? 0) - 1_000 && fault <= at))
-    if (extra.length > 0)
-      found.push(`I4 the model was called again for ${name} although nothing had happened`)
-    const late = of.find(({ job, at }) => at > (endSeen.get(job) ?? Infinity))
-    if (late) found.push(`I4 the model was called for ${name} after its run had ended`)
   }
   return found
 }

@@ -16,6 +16,13 @@ export interface Answer {
   body: Record<string, unknown>
 }
 
+/** An answer, and what its headers say about sending the request again. */
+interface Heard extends Answer {
+  /** Nobody knows whether it was done. */
+  unknown: boolean
+  retryAfter: boolean
+}
+
 /** The request was refused, or nobody knows what became of it. */
 export class NotDone extends Error {}
 
@@ -23,11 +30,14 @@ export class Client {
   readonly #nodes: readonly NodeProcess[]
   readonly #history: History
   readonly random: Random
+  /** How many of its requests have an Idempotency-Key. */
+  readonly #keyed: number
 
-  constructor(nodes: readonly NodeProcess[], history: History, random: Random) {
+  constructor(nodes: readonly NodeProcess[], history: History, random: Random, keyed = 0.8) {
     this.#nodes = nodes
     this.#history = history
     this.random = random
+    this.#keyed = keyed
   }
 
   /** Makes a change. Throws NotDone if it was refused or its outcome stays unknown. */
@@ -39,7 +49,7 @@ export class Client {
     body: object | null,
     more: { keyed?: boolean; headers?: Record<string, string> } = {},
   ): Promise<Answer> {
-    const key = deed !== 'delete' && (more.keyed ?? this.random.chance(0.8)) ? randomUUID() : null
+    const key = deed !== 'delete' && (more.keyed ?? this.random.chance(this.#keyed)) ? randomUUID() : null
     const request: Request = {
       deed,
       marker,
@@ -81,6 +91,7 @@ export class Client {
     for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
       const node = this.random.pick(this.#nodes)
       const answer = await once(node.url + path, method, sent, body)
+      if (typeof answer === 'object') this.#judge(path, answer)
       if (answer === 'refused') {
         // Nobody listens there: nothing was sent.
       } else if (answer === 'broken') {
@@ -88,7 +99,6 @@ export class Client {
       } else if (answer.status === 503 || answer.status === 409) {
         if (answer.unknown && !repeatable) return null
       } else {
-        this.#judge(path, answer)
         return answer
       }
       if (performance.now() > until) throw new Error(`${method} ${path} was not answered in ${patienceMs} ms`)
@@ -96,28 +106,33 @@ export class Client {
     }
   }
 
-  #judge(path: string, { status, body }: Answer): void {
+  #judge(path: string, { status, body, unknown, retryAfter }: Heard): void {
     const text = JSON.stringify(body)
-    const leak = /\n\s+at |node:internal|postgres:\/\/|\bECONN|terminating connection/.test(text)
-    if (status >= 500 || leak) this.#history.badAnswers.push({ path, status, body: text.slice(0, 300) })
+    const leak = /\\n\s+at |node:internal|postgres:\/\/|\bECONN|terminating connection/.test(text)
+    const known = status < 500 || (status === 503 && (unknown || retryAfter))
+    if (!known || leak || !text.startsWith('{'))
+      this.#history.badAnswers.push({ path, status, body: text.slice(0, 300) })
   }
 
-  /** Reads the events of a run to their end, over as many connections as it takes. `begin` opens the first. */
-  async follow(thread: string, run: string, begin: Response | null, reading: Reading): Promise<void> {
+  /** Reads the events of a run to their end, over as many connections, to any nodes, as it takes. */
+  async follow(thread: string, run: string, reading: Reading): Promise<void> {
     this.#history.readings.push(reading)
     const until = performance.now() + patienceMs
-    for (let response = begin; !reading.whole; response = null) {
+    while (!reading.whole) {
       if (performance.now() > until) throw new Error(`the events of ${run} did not end`)
       const last = reading.events.at(-1)?.id
       const path = `/v1/threads/${thread}/runs/${run}/events`
       const again = { ...headers, ...(last === undefined ? {} : { 'last-event-id': last }) }
-      response ??= await fetch(this.random.pick(this.#nodes).url + path, { headers: again }).catch(() => null)
+      // Readers lose their connections too.
+      const signal = AbortSignal.timeout(this.random.chance(0.3) ? 1 + this.random.below(400) : patienceMs)
+      const response = await fetch(this.random.pick(this.#nodes).url + path, {
+        headers: again,
+        signal,
+      }).catch(() => null)
       if (response?.status === 200) await read(response, reading)
       else if (response) {
-        const text = await response.text().catch(() => '')
-        if (response.status === 404) return
-        if (response.status !== 503)
-          this.#history.badAnswers.push({ path, status: response.status, body: text })
+        const body = await response.text().catch(() => '')
+        if (response.status !== 503) this.#history.badAnswers.push({ path, status: response.status, body })
       }
       if (!reading.whole) await sleep(50)
     }
@@ -139,14 +154,26 @@ async function once(
   method: string,
   sent: Record<string, string>,
   body: object | null,
-): Promise<(Answer & { unknown: boolean }) | 'refused' | 'broken'> {
+): Promise<Heard | 'refused' | 'broken'> {
   try {
     const response = await fetch(url, { method, headers: sent, body: body && JSON.stringify(body) })
-    const unknown = response.headers.get('x-should-retry') === 'false'
-    return { status: response.status, body: (await response.json()) as Record<string, unknown>, unknown }
+    return {
+      status: response.status,
+      body: parsed(await response.text()) as Record<string, unknown>,
+      unknown: response.headers.get('x-should-retry') === 'false',
+      retryAfter: response.headers.has('retry-after'),
+    }
   } catch (error) {
     const { code } = ((error as Error).cause ?? {}) as { code?: string }
     return code === 'ECONNREFUSED' ? 'refused' : 'broken'
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
   }
 }
 

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Cluster } from './cluster.ts'
+import type { Strike } from './history.ts'
+import type { NodeProcess } from './node-process.ts'
 import { stopPoints, type StopPoint } from './pg-gate.ts'
 import type { Random } from './random.ts'
 
@@ -15,13 +17,14 @@ export type Fault =
   | 'end all backends'
   | 'half-open connections'
   | 'restart of Postgres'
+  | 'kill of Postgres'
 
 export interface Injected {
   counts: Map<Fault, number>
   /** Stop points at which a server was killed. */
   struck: Map<string, number>
-  /** When anything was done that may lose a lease. */
-  at: number[]
+  /** What was done, to whom, and when. */
+  strikes: Strike[]
 }
 
 interface FaultOptions {
@@ -39,7 +42,7 @@ interface FaultOptions {
 /** Injects faults until the signal comes; then everything runs again. */
 export async function injectFaults(options: FaultOptions): Promise<Injected> {
   const { cluster, random, weights, every, signal } = options
-  const injected: Injected = { counts: new Map(), struck: new Map(), at: [] }
+  const injected: Injected = { counts: new Map(), struck: new Map(), strikes: [] }
   const kinds = Object.entries(weights).flatMap(([kind, weight]) =>
     Array.from({ length: weight }, () => kind as Fault),
   )
@@ -67,19 +70,28 @@ async function inject(
   const serving = cluster.nodes.filter((node) => node.serving)
   if (serving.length === 0) return
   const node = random.pick(serving)
-  const done = () => {
+  const strike = (whom: NodeProcess | null): Strike => {
     injected.counts.set(fault, (injected.counts.get(fault) ?? 0) + 1)
-    injected.at.push(performance.now())
+    const at = performance.now()
+    const struck = { kind: fault, at, until: at, node: whom?.name ?? null }
+    injected.strikes.push(struck)
+    return struck
+  }
+  /** For what lasts: it is not over before `work` is. */
+  const during = async (struck: Strike, work: Promise<void>) => {
+    struck.until = Infinity
+    await work
+    struck.until = performance.now()
   }
   switch (fault) {
     case 'kill at random':
-      if (node.kill()) done()
+      if (node.kill()) strike(node)
       return
     case 'kill at a stop point': {
       const point = points.shift() ?? random.pick(stopPoints)
       node.gate.arm(point, () => {
         if (!node.kill()) return
-        done()
+        strike(node)
         injected.struck.set(point.name, (injected.struck.get(point.name) ?? 0) + 1)
       })
       return
@@ -87,31 +99,32 @@ async function inject(
     case 'lose answers of commits': {
       const point = { name: 'any commit', sends: ['commit_thread_writes'], moment: 'unanswered' } as const
       node.gate.arm(point, () => {
-        done()
+        strike(node)
         node.gate.cutAll()
       })
       return
     }
     case 'cut connections':
       node.gate.cutAll()
-      return done()
+      strike(node)
+      return
     case 'pause':
       node.signal('SIGSTOP')
-      done()
-      await sleep(pauseMs)
+      await during(strike(node), sleep(pauseMs))
       return node.signal('SIGCONT')
     case 'half-open connections':
       node.gate.blackHole = true
-      done()
-      await sleep(pauseMs)
+      await during(strike(node), sleep(pauseMs))
       node.gate.blackHole = false
       return node.gate.cutAll()
     case 'end all backends':
-      await endBackends(cluster.url)
-      return done()
+      strike(null)
+      // Postgres may be on its way down or up just now.
+      return endBackends(cluster.url).catch(() => {})
     case 'restart of Postgres':
-      done()
-      return cluster.restartPostgres()
+      return during(strike(null), cluster.restartPostgres())
+    case 'kill of Postgres':
+      return during(strike(null), cluster.killPostgres())
   }
 }
 

@@ -31,12 +31,28 @@ export interface SeenEvent {
   data: string
 }
 
-/** What one reader of a run's events got, over all its connections. */
+/** What one reader of a run's events got, over all its connections, from the first event on. */
 export interface Reading {
   run: string
   events: SeenEvent[]
   /** It was told the end. */
   whole: boolean
+}
+
+/** Something that was done to a server, to its way to Postgres, or to Postgres itself. */
+export interface Strike {
+  kind: string
+  at: number
+  /** When it was over: the same as `at` for what takes no time. */
+  until: number
+  /** Null: Postgres, and so all of them. */
+  node: string | null
+}
+
+/** A cancel, from its sending until a poll saw its run ended. */
+export interface Cancel {
+  sentAt: number
+  endedAt: number
 }
 
 /** An answer that no client should ever get. */
@@ -51,8 +67,7 @@ export class History {
   readonly sightings: Sighting[] = []
   readonly readings: Reading[] = []
   readonly badAnswers: BadAnswer[] = []
-  /** Milliseconds from a cancel's sending to the end of its run. */
-  readonly cancels: number[] = []
+  readonly cancels: Cancel[] = []
   /** Runs whose cancel was acknowledged. */
   readonly cancelled = new Set<string>()
   /** Jobs that did not come to their end, and why. */

@@ -9,17 +9,20 @@ const tool = { type: 'function', function: { name: 'look', parameters: { type: '
 const active = new Set(['queued', 'in_progress', 'cancelling'])
 let count = 0
 
-type Kind = 'plain' | 'tool' | 'stream' | 'cancel' | 'queue' | 'delete'
+export type Kind = 'plain' | 'tool' | 'stream' | 'cancel' | 'queue' | 'delete'
 
 export class Jobs {
   readonly #client: Client
   readonly #history: History
   readonly #assistant: string
+  /** Before its run a thread gets so many messages at most. */
+  readonly #messages: number
 
-  constructor(client: Client, history: History, assistant: string) {
+  constructor(client: Client, history: History, assistant: string, messages = 3) {
     this.#client = client
     this.#history = history
     this.#assistant = assistant
+    this.#messages = messages
   }
 
   /** One job of a random kind. */
@@ -37,11 +40,12 @@ export class Jobs {
       'delete',
     ] as const
     const kind = this.#client.random.pick(kinds)
-    await this.one(`job-${++count}-${kind}`, kind)
+    await this.one(kind)
   }
 
   /** One job. What is refused or stays unknown ends it; what hangs is noted. */
-  async one(name: string, kind: Kind): Promise<void> {
+  async one(kind: Kind): Promise<void> {
+    const name = `job-${++count}-${kind}`
     try {
       await this[kind](name)
     } catch (error) {
@@ -58,8 +62,10 @@ export class Jobs {
   async tool(name: string): Promise<void> {
     const thread = await this.#thread(name)
     const run = await this.#run(thread, name, { tools: [tool] })
+    const following = this.#maybeFollow(thread, run)
+    following.catch(() => {})
     const asked = await this.#ended(thread, run)
-    if (asked['status'] !== 'requires_action') return
+    if (asked['status'] !== 'requires_action') return following
     const { submit_tool_outputs: wanted } = asked['required_action'] as {
       submit_tool_outputs: { tool_calls: { id: string }[] }
     }
@@ -76,7 +82,7 @@ export class Jobs {
       (await this.#status(thread, run)) === 'requires_action'
     )
       throw new NotDone('the outputs were not taken')
-    await this.#ended(thread, run)
+    await Promise.all([following, this.#ended(thread, run)])
   }
 
   async stream(name: string): Promise<void> {
@@ -97,24 +103,32 @@ export class Jobs {
       outcome: 'done',
       id: run.id,
     })
-    const reading = () => ({ run: run.id, events: [], whole: false })
-    const first = { run: run.id, events: run.events, whole: run.whole }
     await Promise.all([
-      this.#client.follow(thread, run.id, null, first),
-      this.#client.follow(thread, run.id, null, reading()),
+      this.#client.follow(thread, run.id, { run: run.id, events: run.events, whole: false }),
+      this.#client.follow(thread, run.id, { run: run.id, events: [], whole: false }),
+      this.#ended(thread, run.id),
     ])
-    await this.#ended(thread, run.id)
   }
 
   async cancel(name: string): Promise<void> {
     const thread = await this.#thread(name)
     const run = await this.#run(thread, name)
+    const following = this.#maybeFollow(thread, run)
+    following.catch(() => {})
     await sleep(this.#client.random.below(150))
     const sentAt = performance.now()
-    await this.#client.change('cancel', name, thread, `/v1/threads/${thread}/runs/${run}/cancel`, null)
-    this.#history.cancelled.add(run)
-    await this.#ended(thread, run)
-    this.#history.cancels.push(performance.now() - sentAt)
+    const path = `/v1/threads/${thread}/runs/${run}/cancel`
+    const done = await this.#client.change('cancel', name, thread, path, null).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof NotDone) return false
+        throw error
+      },
+    )
+    if (done) this.#history.cancelled.add(run)
+    const { status } = await this.#ended(thread, run)
+    if (done) this.#history.cancels.push({ sentAt, endedAt: performance.now() })
+    if (status !== 'requires_action') await following
   }
 
   async queue(name: string): Promise<void> {
@@ -137,12 +151,18 @@ export class Jobs {
     if (status !== 404) throw new Error(`a deleted thread answers ${status}`)
   }
 
+  /** One more reader of a run's events, now and then. */
+  async #maybeFollow(thread: string, run: string): Promise<void> {
+    if (this.#client.random.chance(0.5))
+      await this.#client.follow(thread, run, { run, events: [], whole: false })
+  }
+
   async #thread(name: string): Promise<string> {
     const { body } = await this.#client.change('thread', name, null, '/v1/threads', {
       metadata: { marker: name },
     })
     const thread = String(body['id'])
-    const messages = 1 + this.#client.random.below(3)
+    const messages = 1 + this.#client.random.below(this.#messages)
     for (let i = 0; i < messages; i++) await this.#message(thread, `${name}-m${i}`)
     return thread
   }
@@ -214,7 +234,7 @@ async function firstEvents(response: Response) {
       if (data === undefined || id === undefined) continue
       await reader?.cancel().catch(() => {})
       const run = JSON.parse(data) as { id: string }
-      return { id: run.id, events: [{ id, event: 'thread.run.created', data }], whole: false }
+      return { id: run.id, events: [{ id, event: 'thread.run.created', data }] }
     }
   } catch {
     return null

@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { campaign, type Result } from './campaign.ts'
+import { campaign, randomFaults } from './campaign.ts'
+import { everyPoint } from './every-point.ts'
 import { scoreScenarios, type Score } from './scenarios.ts'
 import { everything, killsOnly } from './plans.ts'
+import type { Result } from './result.ts'
 
 const usage = `npm run chaos -- [options]
 
@@ -12,6 +14,7 @@ const usage = `npm run chaos -- [options]
   --clients N     at a time; default: 12
   --kills N       ends when so many servers were killed, and kills only; for a long campaign
   --every MS      between two faults; default: 1500, of a campaign of kills 600
+  --every-point   kills a server at each statement of each kind of job, one after the other
   --scenarios     scores five scenarios of a public comparison instead, in about 4 minutes
   --json FILE     writes the result
 `
@@ -24,6 +27,7 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '12' },
     kills: { type: 'string' },
     every: { type: 'string' },
+    'every-point': { type: 'boolean', default: false },
     scenarios: { type: 'boolean', default: false },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -44,19 +48,23 @@ function number(
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 function report(result: Result): void {
-  const { recovery, cancel } = result
   say(
     `\n${result.seconds} s, ${result.nodes} nodes, ${result.jobs} jobs, ${result.runs} runs, ${result.modelCalls} model calls`,
   )
   for (const [fault, count] of Object.entries(result.faults)) say(`  ${fault.padEnd(28)} ${count}`)
   say(`  ${'servers killed'.padEnd(28)} ${result.kills}`)
   say(`  ${'stop points struck'.padEnd(28)} ${Object.keys(result.stopPoints).length}`)
-  say(
-    `recovery of a turn, ms: p50 ${recovery.p50}, p99 ${recovery.p99}, longest ${recovery.longest} (${recovery.count})`,
-  )
-  say(
-    `cancel to the end, ms:  p50 ${cancel.p50}, p99 ${cancel.p99}, longest ${cancel.longest} (${cancel.count})`,
-  )
+  say(`  ${'starts in vain'.padEnd(28)} ${result.startsInVain}`)
+  say(`  ${'runs that failed by it'.padEnd(28)} ${result.failed}`)
+  const rows = {
+    'from a kill to the next call of its turn': result.recovery,
+    'the same of all faults': result.recoveryOfAll,
+    'from a kill until it answers again': result.restart,
+    'cancel to the end': result.cancel,
+    'the same with nothing broken': result.cancelUndisturbed,
+  }
+  for (const [name, { p50, p99, longest, count }] of Object.entries(rows))
+    say(`${name.padEnd(42)} p50 ${p50} ms, p99 ${p99} ms, longest ${longest} ms (${count})`)
   for (const crash of result.crashes) say(`crash: ${crash}`)
   say(`violations: ${result.violations.length}`)
   for (const violation of result.violations.slice(0, 50)) say(`  ${violation}`)
@@ -72,6 +80,9 @@ function reportScore({ name, before, behind, score, others, violations }: Score)
   for (const violation of violations) say(`  ${violation}`)
 }
 
+// What was started is ended when this process exits.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
 const seed = number('seed', 1 + Math.floor(Math.random() * 2 ** 31))
 if (values.help) say(usage)
 else if (values.scenarios) {
@@ -85,16 +96,17 @@ else if (values.scenarios) {
   const command = `npm run chaos -- ${[...again, '--seed', seed].join(' ')}`
   say(command)
   const plan = values.kills === undefined ? everything : killsOnly
-  const result = await campaign({
+  const faults = randomFaults({
     ...plan,
-    seed,
-    nodes: number('nodes', 3),
     clients: number('clients', 12),
     ms: number('minutes', values.kills === undefined ? 3 : 60) * 60_000,
     kills: number('kills', Infinity),
     every: number('every', plan.every),
-    progress: say,
   })
+  const result = await campaign(
+    { seed, nodes: number('nodes', 3), progress: say },
+    values['every-point'] ? everyPoint() : faults,
+  )
   report(result)
   write(result)
   if (result.violations.length > 0 || result.crashes.length > 0) {

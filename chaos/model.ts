@@ -9,6 +9,8 @@ import type { Random } from './random.ts'
 export interface ModelCall {
   /** Of the run that called, as its instructions name it. */
   job: string
+  /** Which server called. */
+  node: string
   /** Outputs that the prompt holds of this run: 0 in its first turn. */
   turn: number
   at: number
@@ -18,7 +20,8 @@ export interface ModelCall {
 }
 
 export interface JournalModel {
-  url: string
+  /** The base URL by which `node` calls. */
+  urlFor(node: string): string
   calls: ModelCall[]
   close(): Promise<void>
 }
@@ -27,6 +30,9 @@ export interface JournalModel {
 export function answerTo(job: string, turn: number): string {
   return `This is what was said about ${job} in turn ${turn}, word by word, so that it comes in pieces.`
 }
+
+/** What each call uses, as the model says. */
+const usage = { prompt_tokens: 11, completion_tokens: 6, total_tokens: 17 }
 
 interface Body {
   messages: { role: string; content: unknown }[]
@@ -46,7 +52,8 @@ export async function startModel(random: Random, longest: number): Promise<Journ
     const body = JSON.parse(Buffer.concat(parts).toString()) as Body
     const job = /job-\S+/.exec(String(body.messages[0]?.content))?.[0] ?? 'unknown'
     const turn = body.messages.filter(({ role }) => role === 'tool').length
-    const call: ModelCall = { job, turn, at: performance.now(), endedAt: null, whole: false }
+    const node = decodeURIComponent(request.url?.split('/')[1] ?? '')
+    const call: ModelCall = { job, node, turn, at: performance.now(), endedAt: null, whole: false }
     calls.push(call)
     response.on('close', () => {
       call.endedAt = performance.now()
@@ -59,13 +66,14 @@ export async function startModel(random: Random, longest: number): Promise<Journ
       if (response.destroyed) return
       response.write(`data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, ...piece }] })}\n\n`)
     }
+    response.write(`data: ${JSON.stringify({ id: 'c', choices: [], usage })}\n\n`)
     response.end('data: [DONE]\n\n')
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
-    url: `http://127.0.0.1:${port}/v1`,
+    urlFor: (node) => `http://127.0.0.1:${port}/${encodeURIComponent(node)}/v1`,
     calls,
     close: () =>
       new Promise((resolve) => {

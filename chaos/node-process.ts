@@ -14,6 +14,11 @@ export interface NodeOptions {
   cache: string
 }
 
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /** One server process, which is started again whenever it has been killed. */
 export class NodeProcess {
   readonly name: string
@@ -22,10 +27,12 @@ export class NodeProcess {
   readonly #options: NodeOptions
   #child: ChildProcess | null = null
   #stopped = false
-  /** When it was killed last, and when it answered again. */
-  kills: { at: number; backAt: number | null }[] = []
+  /** When it was killed, started again, and answered again. */
+  kills: { at: number; startedAt: number | null; backAt: number | null }[] = []
   /** The last lines that it wrote to stderr. */
   said: string[] = []
+  /** Starts that ended since Postgres could not be reached: whatever keeps servers running starts them again. */
+  startsInVain = 0
   /** Exits that nobody asked for. */
   crashes: string[] = []
   #killed = false
@@ -45,6 +52,8 @@ export class NodeProcess {
   start(): void {
     const { port, gate, modelUrl, cache } = this.#options
     this.#killed = false
+    const last = this.kills.at(-1)
+    if (last) last.startedAt ??= performance.now()
     const child = spawn(process.execPath, [join(root, 'src', 'main.ts')], {
       env: {
         PATH: process.env['PATH'] ?? '',
@@ -57,14 +66,22 @@ export class NodeProcess {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#child = child
+    this.said = []
+    running.add(child)
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.said = [...this.said, ...text.trim().split('\n')].slice(-40)
     })
-    child.on('exit', (code, signal) => {
+    child.on('close', (code, signal) => {
+      running.delete(child)
       if (this.#child !== child) return
       this.#child = null
-      if (!this.#killed && !this.#stopped)
-        this.crashes.push(`${this.name} ended by itself: ${code ?? signal}`)
+      const inVain =
+        code === 1 &&
+        !this.#serving &&
+        /The database of DATABASE_URL cannot be used/.test(this.said.at(-1) ?? '')
+      if (inVain) this.startsInVain++
+      else if (!this.#killed && !this.#stopped)
+        this.crashes.push(`${this.name} ended by itself: ${code ?? signal}: ${this.said.slice(-3).join(' ')}`)
       if (!this.#stopped) this.start()
     })
     this.#serving = false
@@ -99,7 +116,7 @@ export class NodeProcess {
   kill(): boolean {
     if (!this.#child || this.#killed) return false
     this.#killed = true
-    this.kills.push({ at: performance.now(), backAt: null })
+    this.kills.push({ at: performance.now(), startedAt: null, backAt: null })
     this.gate.arm(null, () => {})
     return this.#child.kill('SIGKILL')
   }

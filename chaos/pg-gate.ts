@@ -10,6 +10,10 @@ export interface StopPoint {
   /** Texts that are all in what goes to Postgres. */
   sends: readonly string[]
   moment: Moment
+  /** Only what goes over the connection for writes. */
+  writes?: boolean
+  /** So many that fit are let through first. */
+  skip?: number
 }
 
 const commit = 'commit_thread_writes'
@@ -59,10 +63,11 @@ export async function startPgGate(target: string): Promise<PgGate> {
   const folder = to.searchParams.get('host')
   const port = Number(to.port || to.searchParams.get('port') || 5432)
   const sockets = new Set<Socket>()
-  let armed: { point: StopPoint; strike: () => void } | null = null
-  const take = (sends: string, moment: Moment): (() => void) | null => {
-    if (armed === null || armed.point.moment !== moment) return null
-    if (!armed.point.sends.every((text) => sends.includes(text))) return null
+  let armed: { point: StopPoint; skip: number; strike: () => void } | null = null
+  const take = (sent: string, forWrites: boolean, moment: Moment): (() => void) | null => {
+    if (armed === null || sent === '' || armed.point.moment !== moment) return null
+    if (armed.point.writes && !forWrites) return null
+    if (!armed.point.sends.every((text) => sent.includes(text)) || armed.skip-- > 0) return null
     const { strike } = armed
     armed = null
     return strike
@@ -72,6 +77,7 @@ export async function startPgGate(target: string): Promise<PgGate> {
       ? createConnection(`${folder}/.s.PGSQL.${port}`)
       : createConnection(port, to.hostname)
     let sent = ''
+    let forWrites = false
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.setNoDelay(true)
@@ -81,16 +87,18 @@ export async function startPgGate(target: string): Promise<PgGate> {
     client.on('data', (bytes) => {
       if (gate.blackHole) return
       sent = armed === null ? '' : bytes.toString('latin1')
-      const strike = take(sent, 'before')
+      const strike = take(sent, forWrites, 'before')
+      if (bytes.includes('application_name\0threadmill writes\0')) forWrites = true
       if (strike) strike()
       else upstream.write(bytes)
     })
     upstream.on('data', (bytes) => {
       if (gate.blackHole) return
-      const lost = take(sent, 'unanswered')
+      const lost = take(sent, forWrites, 'unanswered')
       if (lost) return lost()
       client.write(bytes)
-      const behind = take(sent, 'answered')
+      const behind = take(sent, forWrites, 'answered')
+      sent = ''
       if (behind) setImmediate(behind)
     })
     client.on('close', () => upstream.destroy())
@@ -106,7 +114,7 @@ export async function startPgGate(target: string): Promise<PgGate> {
     url: url.href,
     blackHole: false,
     arm(point, strike) {
-      armed = point && { point, strike }
+      armed = point && { point, skip: point.skip ?? 0, strike }
     },
     cutAll() {
       for (const socket of sockets) socket.destroy()

@@ -21,6 +21,7 @@ export const everything: Plan = {
     'end all backends': 1,
     'half-open connections': 1,
     'restart of Postgres': 1,
+    'kill of Postgres': 1,
   },
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { makeAssistant } from './campaign.ts'
 import { violations } from './checker.ts'
 import { Client } from './client.ts'
 import { startCluster, type Cluster } from './cluster.ts'
@@ -16,7 +17,7 @@ interface Scenario {
   name: string
   /** What others scored: awa, river, oban, pg-boss, procrastinate, pgmq. */
   others: readonly string[]
-  act: (cluster: Cluster, faults: number[]) => Promise<void>
+  act: (cluster: Cluster) => Promise<void>
 }
 
 /** How long is counted before and behind the fault, and waited in between, in milliseconds. */
@@ -76,39 +77,23 @@ async function run({ name, others, act }: Scenario, random: Random): Promise<Sco
   const history = new History()
   const over = new AbortController()
   try {
-    const client = new Client(cluster.nodes, history, random.fork())
-    const made = await client.change(
-      'thread',
-      'the assistant',
-      null,
-      '/v1/assistants',
-      { model: 'mock' },
-      { keyed: true },
-    )
-    history.requests.length = 0
-    const working = Array.from({ length: 6 }, async (_, i) => {
-      const jobs = new Jobs(
-        new Client(cluster.nodes, history, random.fork()),
-        history,
-        String(made.body['id']),
-      )
-      for (let job = 0; !over.signal.aborted; job++) {
-        await jobs.one(`job-${name}-${i}-${job}`, 'plain')
-      }
+    const assistant = await makeAssistant(cluster, random)
+    const working = Array.from({ length: 6 }, async () => {
+      const jobs = new Jobs(new Client(cluster.nodes, history, random.fork()), history, assistant)
+      while (!over.signal.aborted) await jobs.one('plain')
     })
     await sleep(2_000)
     const before = await completedIn(history, counted)
-    const faults = [performance.now()]
-    await act(cluster, faults)
-    faults.push(performance.now())
+    const at = performance.now()
+    await act(cluster)
+    const until = performance.now()
     await sleep(settling)
     const behind = await completedIn(history, counted)
     over.abort()
     await Promise.all(working)
     const dump = await readDump(cluster.url)
-    // Any time between the first fault and the end of the last is one at which a lease may be lost.
-    const times = Array.from({ length: 60 }, (_, i) => (faults[0] ?? 0) + i * 1_000)
-    const found = violations({ history, dump, calls: cluster.model.calls, faults: times, attempts: 3 })
+    const strikes = Array.from({ length: 3 }, () => ({ kind: name, at, until, node: null }))
+    const found = violations({ history, dump, calls: cluster.model.calls, strikes, attempts: 3 })
     return { name, before, behind, score: Math.round((100 * behind) / before), others, violations: found }
   } finally {
     over.abort()

@@ -44,6 +44,7 @@ function goodStory(): Evidence {
       { id: '2.0', event: 'thread.message.delta', data: delta(text.slice(0, 9)) },
       { id: '2.1', event: 'thread.message.delta', data: delta(text.slice(9)) },
       { id: '2.2', event: 'thread.message.completed', data: '{"id":"msg_c"}' },
+      { id: '2.3', event: 'thread.run.completed', data: '{"id":"run_a"}' },
     ],
   })
   const message = (id: string, seq: number, role: string, said: string) => ({
@@ -80,8 +81,8 @@ function goodStory(): Evidence {
       steps: [{ id: 'step_a', run_id: 'run_a', turn: 0, status: 'completed', tokens: 7, error: null }],
       waiting: 0,
     },
-    calls: [{ job: 'job-1', turn: 0, at: 45, endedAt: 190, whole: true }],
-    faults: [],
+    calls: [{ job: 'job-1', node: 'node 1', turn: 0, at: 45, endedAt: 190, whole: true }],
+    strikes: [],
     attempts: 3,
   }
 }
@@ -200,18 +201,107 @@ const broken: [what: string, found: RegExp, breakIt: (story: Evidence) => void][
   [
     'a message was never closed',
     /^I8 message msg_c of run_a was never closed/,
-    ({ history }) => history.readings[0]!.events.pop(),
+    ({ history }) => history.readings[0]!.events.splice(3, 1),
   ],
   [
     'a finished turn was run again',
-    /^I4 the model was called for job-1 turn 0 after its run had ended/,
+    /^I4 the model was called for turn 0 of job-1 after its run had ended/,
     (story) =>
-      (story.calls = [...story.calls, { job: 'job-1', turn: 0, at: 300, endedAt: 310, whole: true }]),
+      (story.calls = [
+        ...story.calls,
+        { job: 'job-1', node: 'node 1', turn: 0, at: 300, endedAt: 310, whole: true },
+      ]),
   ],
   [
     'a turn was run twice for no reason',
-    /^I4 the model was called again for job-1 turn 0 although/,
-    (story) => (story.calls = [...story.calls, { job: 'job-1', turn: 0, at: 60, endedAt: 70, whole: true }]),
+    /^I4 the model was called again for turn 0 of job-1 although nothing had happened to node 1/,
+    (story) =>
+      (story.calls = [
+        ...story.calls,
+        { job: 'job-1', node: 'node 1', turn: 0, at: 60, endedAt: 70, whole: true },
+      ]),
+  ],
+  [
+    'a turn was run twice, and only another server was hit',
+    /^I4 the model was called again for turn 0 of job-1 although nothing had happened to node 1/,
+    (story) => {
+      story.calls = [story.calls[0]!, { ...story.calls[0]!, node: 'node 2', at: 191, endedAt: 195 }]
+      story.strikes = [{ kind: 'kill at random', at: 100, until: 100, node: 'node 3' }]
+    },
+  ],
+  [
+    'two servers run one turn at one time',
+    /^I4 node 1 and node 2 called the model for turn 0 of job-1 at one time/,
+    (story) => {
+      story.calls = [
+        { ...story.calls[0]!, endedAt: 2_000 },
+        { ...story.calls[0]!, node: 'node 2', at: 100 },
+      ]
+      story.strikes = [{ kind: 'half-open connections', at: 50, until: 90, node: 'node 1' }]
+    },
+  ],
+  [
+    'a turn whose outputs had been asked for was run again, however much was broken',
+    /^I4 the model was called for turn 0 of job-1, which had been finished/,
+    (story) => {
+      story.strikes = [{ kind: 'kill at random', at: 50, until: 90, node: null }]
+      story.history.sightings.splice(2, 0, { run: 'run_a', status: 'requires_action', sentAt: 60, at: 70 })
+      story.calls = [...story.calls, { ...story.calls[0]!, at: 80, endedAt: 85 }]
+    },
+  ],
+  [
+    'a run failed, and its servers were lost before it was sent',
+    /^I6 run_a .* failed: stopped 3 times/,
+    (story) => {
+      story.strikes = [1, 2, 3].map((at) => ({ kind: 'kill at random', at, until: at, node: 'node 1' }))
+      Object.assign(story.dump.runs[0]!, { status: 'failed', error: 'stopped 3 times' })
+    },
+  ],
+  [
+    'a message was refused that nothing forbids',
+    /^I5 message job-1-m1 was refused$/,
+    ({ dump, history }) => {
+      dump.messages.splice(1, 1)
+      history.requests[2]!.outcome = 'refused'
+    },
+  ],
+  [
+    'a deletion was refused',
+    /^I5 the deletion of job-1 was refused/,
+    ({ history }) => history.requests.push({ ...done('delete', 'job-1', '', 300), outcome: 'refused' }),
+  ],
+  [
+    'one of two readers got less',
+    /^I8 not all readers of run_a got 2\.2 thread\.message\.completed/,
+    ({ history }) => {
+      const { events } = history.readings[0]!
+      const short = [...events.slice(0, 3), { ...events[4]!, id: '3.0' }]
+      history.readings.push({ run: 'run_a', whole: true, events: short })
+    },
+  ],
+  [
+    'a stream tells another end than what is stored',
+    /^I8 the events of run_a end with failed, it is completed/,
+    ({ history }) => (history.readings[0]!.events[4]!.event = 'thread.run.failed'),
+  ],
+  [
+    'a stream goes on behind the end',
+    /^I1 the events of run_a tell completed and then in_progress/,
+    ({ history }) =>
+      history.readings[0]!.events.push(
+        { id: '2.4', event: 'thread.run.in_progress', data: '{}' },
+        { id: '2.5', event: 'thread.run.completed', data: '{}' },
+      ),
+  ],
+  [
+    'a stream has no beginning',
+    /^I8 the events of run_a begin with thread\.message\.delta/,
+    ({ history }) => history.readings[0]!.events.shift(),
+  ],
+  [
+    'a message was told and is not stored',
+    /^I8 message msg_c of run_a was told and is not stored/,
+    ({ dump }) => dump.messages.splice(2, 1),
   ],
   ['something still waits for a thread', /^I6 2 entries still wait/, ({ dump }) => (dump.waiting = 2)],
   [
@@ -240,8 +330,15 @@ for (const [what, found, breakIt] of broken) {
 
 test('a turn that lost its server is run again without blame, and one that lost three may fail', () => {
   const story = goodStory()
-  story.faults = [50, 60, 70]
-  story.calls = [45, 55, 65].map((at) => ({ job: 'job-1', turn: 0, at, endedAt: at + 1, whole: false }))
+  story.strikes = [50, 60, 70].map((at) => ({ kind: 'kill at random', at, until: at, node: 'node 1' }))
+  story.calls = [45, 55, 65].map((at) => ({
+    job: 'job-1',
+    node: 'node 1',
+    turn: 0,
+    at,
+    endedAt: at + 1,
+    whole: false,
+  }))
   assert.deepEqual(violations(story), [])
   Object.assign(story.dump.runs[0]!, {
     status: 'failed',
@@ -260,4 +357,20 @@ test('every commit of a run has its stop points: before it, behind it, and behin
     const names = stopPoints.filter((point) => point.moment === moment)
     assert.ok(names.length >= 15)
   }
+})
+
+test('deltas that were lost with their server are known to some readers only, and the next term follows', () => {
+  const story = goodStory()
+  const whole = story.history.readings[0]!.events
+  const [created, first, ...rest] = whole
+  const second = { ...first!, id: '1.1', data: first!.data.replace('msg_c', 'msg_gone') }
+  const closed = { id: '2.0', event: 'thread.message.incomplete', data: '{"id":"msg_gone"}' }
+  const moved = [first!, ...rest].map((event) => ({ ...event, id: event.id.replace('2.', '3.') }))
+  story.history.readings.splice(
+    0,
+    1,
+    { run: 'run_a', whole: true, events: [created!, second, { ...second, id: '1.2' }, closed, ...moved] },
+    { run: 'run_a', whole: true, events: [created!, second, closed, ...moved] },
+  )
+  assert.deepEqual(violations(story), [])
 })
