@@ -5,7 +5,7 @@ import { Client } from './client.ts'
 import { startCluster, type Cluster } from './cluster.ts'
 import { faultsNow, readDump } from './dump.ts'
 import { injectFaults, type Fault, type Injected } from './faults.ts'
-import { History } from './history.ts'
+import { History, type Strike } from './history.ts'
 import { Jobs } from './jobs.ts'
 import { Random } from './random.ts'
 import { resultOf, type Result } from './result.ts'
@@ -44,6 +44,9 @@ export interface RandomFaults {
 
 /** Servers may lose a turn so often. */
 const attempts = 3
+
+/** Milliseconds. */
+const silence = 3_500
 
 /** Faults that the seed decides, while clients work. */
 export function randomFaults(options: RandomFaults) {
@@ -96,9 +99,8 @@ export async function campaign(
     over.abort()
     await watching
     const dump = await readDump(cluster.url)
-    found.push(
-      ...violations({ history, dump, calls: cluster.model.calls, strikes: injected.strikes, attempts }),
-    )
+    const strikes = [...injected.strikes, ...slowness(cluster)]
+    found.push(...violations({ history, dump, calls: cluster.model.calls, strikes, attempts }))
     const { exits } = await cluster.stop()
     if (exits.some((code) => code !== 0)) found.push(`a server ended with ${exits.join(', ')} on SIGTERM`)
     return {
@@ -120,6 +122,13 @@ export async function makeAssistant(cluster: Cluster, random: Random): Promise<s
   const client = new Client(cluster.nodes, new History(), random.fork(), 1)
   const made = await client.change('thread', 'the assistant', null, '/v1/assistants', { model: 'mock' })
   return String(made.body['id'])
+}
+
+/** A server that is kept waiting for seconds, by a fault or by a machine that is too busy, gives up its runs and says so. */
+function slowness({ nodes }: Cluster): Strike[] {
+  return nodes.flatMap(({ name, gaveUp }) =>
+    gaveUp.map((until) => ({ kind: 'given up', at: until - silence, until, node: name })),
+  )
 }
 
 function killsOf({ nodes }: Cluster): number {

@@ -43,7 +43,7 @@ function excuses({ at, until, node }: Strike, before: ModelCall, next: ModelCall
 
 /** A process that is paused holds its connections open, and cannot know that it is not the owner any more. */
 function sleeps({ kind, at, until, node }: Strike, before: ModelCall, next: ModelCall): boolean {
-  return kind === 'pause' && node === before.node && at <= next.at && until >= next.at - late
+  return kind.startsWith('pause') && node === before.node && at <= next.at && until >= next.at - late
 }
 
 /** What was told to be over stays over, whatever happened: no excuse counts here. */

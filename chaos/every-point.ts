@@ -12,10 +12,10 @@ const kinds: readonly Kind[] = ['plain', 'tool', 'stream', 'cancel', 'queue', 'd
 const moments: readonly Moment[] = ['before', 'unanswered', 'answered']
 
 /** Kills a server at every statement of every kind of job that goes over the connection for writes. */
-export function everyPoint(only: readonly Kind[] = kinds) {
+export function everyPoint(ofKinds: readonly Kind[] = kinds, at: readonly Moment[] = moments) {
   return async (stage: Stage): Promise<Injected> => {
     const injected: Injected = { counts: new Map(), struck: new Map(), strikes: [] }
-    const lives = only.flatMap((kind) => moments.map((moment) => ({ kind, moment })))
+    const lives = ofKinds.flatMap((kind) => at.map((moment) => ({ kind, moment })))
     await Promise.all(
       stage.cluster.nodes.map(async (node) => {
         // Each server has one job at a time: what breaks belongs to it.

@@ -12,6 +12,7 @@ export type Fault =
   | 'kill at random'
   | 'kill at a stop point'
   | 'pause'
+  | 'pause of 30 s'
   | 'cut connections'
   | 'lose answers of commits'
   | 'end all backends'
@@ -109,8 +110,9 @@ async function inject(
       strike(node)
       return
     case 'pause':
+    case 'pause of 30 s':
       node.signal('SIGSTOP')
-      await during(strike(node), sleep(pauseMs))
+      await during(strike(node), sleep(fault === 'pause' ? pauseMs : 30_000))
       return node.signal('SIGCONT')
     case 'half-open connections':
       node.gate.blackHole = true

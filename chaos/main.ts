@@ -54,6 +54,7 @@ function report(result: Result): void {
   for (const [fault, count] of Object.entries(result.faults)) say(`  ${fault.padEnd(28)} ${count}`)
   say(`  ${'servers killed'.padEnd(28)} ${result.kills}`)
   say(`  ${'stop points struck'.padEnd(28)} ${Object.keys(result.stopPoints).length}`)
+  say(`  ${'runs left to others'.padEnd(28)} ${result.gaveUp}`)
   say(`  ${'starts in vain'.padEnd(28)} ${result.startsInVain}`)
   say(`  ${'runs that failed by it'.padEnd(28)} ${result.failed}`)
   const rows = {

@@ -33,6 +33,8 @@ export class NodeProcess {
   said: string[] = []
   /** Starts that ended since Postgres could not be reached: whatever keeps servers running starts them again. */
   startsInVain = 0
+  /** When it said that it could not beat in time, and left its runs to others. */
+  readonly gaveUp: number[] = []
   /** Exits that nobody asked for. */
   crashes: string[] = []
   #killed = false
@@ -60,7 +62,7 @@ export class NodeProcess {
         PORT: String(port),
         DATABASE_URL: gate.url,
         OPENAI_BASE_URL: modelUrl,
-        LOG_LEVEL: 'error',
+        LOG_LEVEL: 'warn',
         NODE_COMPILE_CACHE: cache,
       },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -69,6 +71,7 @@ export class NodeProcess {
     this.said = []
     running.add(child)
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      if (text.includes('could not beat in time')) this.gaveUp.push(performance.now())
       this.said = [...this.said, ...text.trim().split('\n')].slice(-40)
     })
     child.on('close', (code, signal) => {

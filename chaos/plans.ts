@@ -16,6 +16,7 @@ export const everything: Plan = {
     'kill at random': 6,
     'kill at a stop point': 10,
     pause: 2,
+    'pause of 30 s': 1,
     'cut connections': 2,
     'lose answers of commits': 4,
     'end all backends': 1,

@@ -30,6 +30,8 @@ export interface Result {
   cancel: Spread
   /** The same of those beside which nothing was broken. */
   cancelUndisturbed: Spread
+  /** How often a server that was not killed could not beat in time and left its runs to others. */
+  gaveUp: number
   /** Starts in vain: Postgres could not be reached just then. */
   startsInVain: number
   crashes: string[]
@@ -67,6 +69,7 @@ export function resultOf(
     cancelUndisturbed: spread(
       history.cancels.filter((one) => !injected.strikes.some((strike) => disturbs(strike, one))).map(lasted),
     ),
+    gaveUp: nodes.reduce((sum, node) => sum + node.gaveUp.length, 0),
     startsInVain: nodes.reduce((sum, node) => sum + node.startsInVain, 0),
     crashes: nodes.flatMap(({ crashes }) => crashes),
   }
