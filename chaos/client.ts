@@ -11,6 +11,9 @@ const headers = { 'openai-beta': 'assistants=v2', 'content-type': 'application/j
 /** How long a request is tried, in milliseconds. */
 const patienceMs = 60_000
 
+/** How long a node that refused a connection is left alone, in milliseconds. */
+const refusedForMs = 500
+
 export interface Answer {
   status: number
   body: Record<string, unknown>
@@ -32,6 +35,8 @@ export class Client {
   readonly random: Random
   /** How many of its requests have an Idempotency-Key. */
   readonly #keyed: number
+  /** When each node last refused a connection, as performance.now() tells it. */
+  readonly #refusedAt = new Map<NodeProcess, number>()
 
   constructor(nodes: readonly NodeProcess[], history: History, random: Random, keyed = 0.8) {
     this.#nodes = nodes
@@ -89,11 +94,13 @@ export class Client {
   ): Promise<Answer | null> {
     const until = performance.now() + patienceMs
     for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
-      const node = this.random.pick(this.#nodes)
+      const node = this.#pick()
       const answer = await once(node.url + path, method, sent, body)
       if (typeof answer === 'object') this.#judge(path, answer)
       if (answer === 'refused') {
-        // Nobody listens there: nothing was sent.
+        // Nobody listens there, and nothing was sent: the next one is asked at once, as a load balancer does.
+        this.#refusedAt.set(node, performance.now())
+        if (this.#listening().length > 0) continue
       } else if (answer === 'broken') {
         if (!repeatable) return null
       } else if (answer.status === 503 || answer.status === 409) {
@@ -104,6 +111,17 @@ export class Client {
       if (performance.now() > until) throw new Error(`${method} ${path} was not answered in ${patienceMs} ms`)
       await sleep(pause)
     }
+  }
+
+  /** Any node; those that refused a moment ago only if all did. */
+  #pick(): NodeProcess {
+    const listening = this.#listening()
+    return this.random.pick(listening.length > 0 ? listening : this.#nodes)
+  }
+
+  #listening(): NodeProcess[] {
+    const since = performance.now() - refusedForMs
+    return this.#nodes.filter((node) => (this.#refusedAt.get(node) ?? -Infinity) < since)
   }
 
   #judge(path: string, { status, body, unknown, retryAfter }: Heard): void {
