@@ -1,0 +1,50 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { commands } from '../src/cli/commands.ts'
+import { commandHelp, exitCodeMeanings, overview } from '../src/cli/help.ts'
+
+// Pages that are written from the code: `npm run docs` writes them anew, and test/written-docs.test.ts compares.
+
+const head = '<!-- Written by `npm run docs`: do not edit. -->'
+
+/** docs/cli.md: the help of every command, and the exit codes. */
+export function cliPage(): string {
+  const codes = Object.entries(exitCodeMeanings).map(([code, meaning]) => `| ${code} | ${meaning} |`)
+  const helps = commands.flatMap((command) => ['', `## ${command.name}`, '', ...block(commandHelp(command))])
+  return [
+    head,
+    '',
+    '# Commands',
+    '',
+    'In a clone write `npm start -- COMMAND` for `threadmill COMMAND`. Settings are environment variables, the same for all commands.',
+    '',
+    ...block(overview(commands)),
+    '',
+    '## Exit codes',
+    '',
+    'What went wrong, and what to do next, is on stderr.',
+    '',
+    '| code | meaning |',
+    '|---|---|',
+    ...codes,
+    ...helps,
+    '',
+  ].join('\n')
+}
+
+function block(text: string): string[] {
+  return ['```', text.trimEnd(), '```']
+}
+
+/** The pages by their path from the root of the repository. */
+export const pages: Record<string, () => string> = { 'docs/cli.md': cliPage }
+
+const root = new URL('../', import.meta.url)
+
+/** The page as it lies in the repository. */
+export function written(path: string): Promise<string> {
+  return readFile(new URL(path, root), 'utf8')
+}
+
+if (import.meta.main) {
+  for (const [path, page] of Object.entries(pages)) await writeFile(new URL(path, root), page())
+}

@@ -1,0 +1,5 @@
+import type { Command } from './command.ts'
+import { serveCommand } from './serve-command.ts'
+
+/** All commands, in the order in which the help lists them. The first is what `threadmill` alone means. */
+export const commands: readonly Command[] = [serveCommand]
