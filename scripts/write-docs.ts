@@ -1,5 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { commands } from '../src/cli/commands.ts'
+import { settings } from '../src/config.ts'
+import type { Setting } from '../src/setting.ts'
 import { commandHelp, exitCodeMeanings, overview } from '../src/cli/help.ts'
 
 // Pages that are written from the code: `npm run docs` writes them anew, and test/written-docs.test.ts compares.
@@ -31,12 +33,34 @@ export function cliPage(): string {
   ].join('\n')
 }
 
+/** docs/config.md: every setting. */
+export function configPage(): string {
+  const all: Setting<unknown>[] = Object.values(settings)
+  const rows = all.map(({ name, kind, otherwise, means }) => {
+    const value = /^(none|a table)$/.test(otherwise) ? otherwise : `\`${otherwise}\``
+    return `| \`${name}\` | ${kind} | ${value} | ${means} |`
+  })
+  return [
+    head,
+    '',
+    '# Settings',
+    '',
+    'All are environment variables; one that is empty counts as not set. A value that cannot be used stops the start with a sentence and the',
+    'exit code 78. Those who show their environment to others should know: `DATABASE_URL` may hold a password.',
+    '',
+    '| name | value | default | meaning |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n')
+}
+
 function block(text: string): string[] {
   return ['```', text.trimEnd(), '```']
 }
 
 /** The pages by their path from the root of the repository. */
-export const pages: Record<string, () => string> = { 'docs/cli.md': cliPage }
+export const pages: Record<string, () => string> = { 'docs/cli.md': cliPage, 'docs/config.md': configPage }
 
 const root = new URL('../', import.meta.url)
 

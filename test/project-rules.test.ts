@@ -42,7 +42,8 @@ const imports: Record<string, string[]> = {
   // Single files.
   log: [],
   // Settings are judged by those who use them.
-  config: ['models', 'contract', 'log'],
+  setting: [],
+  config: ['setting', 'models', 'contract', 'log'],
   'self-url': ['config'],
   app: ['config', 'self-url', 'http', 'engine', 'memory', 'tools', 'models', 'store', 'log'],
   cli: ['app', 'config', 'store', 'domain', 'contract', 'log'],
