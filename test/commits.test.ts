@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { GroupCommit } from '../src/store/group-commit.ts'
 import { text } from './support/mock-model.ts'
+import { newThread } from './support/records.ts'
 import { readyToRun, startServer, type TestServer } from './support/server.ts'
 
 // How many commits a run takes, told by the rows of its log: each commit of a run writes one.
@@ -40,4 +42,60 @@ test('the start of a turn whose model takes its time is committed by itself', as
   resolve()
   const ended = await server.client.beta.threads.runs.poll(run.id, { thread_id: thread })
   assert.equal(ended.status, 'completed')
+})
+
+test('a model that says all at once makes a run of two commits: its creation and its end', async () => {
+  const server = await startServer()
+  const { assistant, thread } = await readyToRun(server)
+  const chunk = (delta: object, finish_reason: string | null) =>
+    `data: ${JSON.stringify({ object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`
+  // In one write, and so in one piece.
+  const answer = [
+    chunk({ content: 'All ' }, null),
+    chunk({ content: 'at once.' }, 'stop'),
+    'data: [DONE]\n\n',
+  ]
+  server.mock.next(({ response }) => {
+    response.setHeader('content-type', 'text/event-stream')
+    response.end(answer.join(''))
+  })
+  const run = await server.client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  const rows = await server.db.sql(
+    `select term, ends from run_events where run_id = '${run.id}' order by term`,
+  )
+  // Created; started, said and completed.
+  assert.deepEqual(rows, [
+    { term: 1, ends: false },
+    { term: 3, ends: true },
+  ])
+})
+
+test('whoever waits for the lane is in its next batch, or sends at once if it is free, and is never forgotten', async () => {
+  const flushes: { size: number; end: () => void }[] = []
+  const commits = new GroupCommit({
+    commit: (batch) =>
+      new Promise((resolve) => {
+        flushes.push({ size: batch.length, end: () => resolve(batch.map(() => ({ outcome: 'ok' }))) })
+      }),
+    committed: async (batch) => batch.map(() => false),
+  })
+  const write = () => commits.submit({ kind: 'create_thread', thread: newThread(), messages: [] })
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  await commits.due()
+  const first = write()
+  await turn()
+  const waiting = [commits.due().then(write), commits.due().then(write)]
+  const idle = commits.due()
+  await turn()
+  assert.deepEqual(
+    flushes.map(({ size }) => size),
+    [1],
+  )
+  flushes[0]?.end()
+  await Promise.all([first, idle])
+  while (flushes.length < 2) await turn()
+  assert.equal(flushes[1]?.size, 2)
+  flushes[1]?.end()
+  await Promise.all(waiting)
+  await commits.idle()
 })

@@ -27,7 +27,7 @@ const noise = (characters: number) =>
 async function pages(thread: string, limit: number): Promise<number[]> {
   const sizes: number[] = []
   for (let before = Number.MAX_SAFE_INTEGER, more = true; more;) {
-    const page = await newestMessages(store.pool, project_id, thread, before, limit)
+    const page = await newestMessages(store, project_id, thread, before, limit)
     sizes.push(page.messages.length)
     before = page.messages.at(-1)?.seq ?? 0
     more = page.more && page.messages.length > 0

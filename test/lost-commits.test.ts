@@ -18,7 +18,8 @@ import { readyToRun, startServer, textOf } from './support/server.ts'
 // A connection that breaks between COMMIT and its answer leaves a whole flush unknown. Each of its writes is
 // looked up under its own id, and what is not there is sent again.
 
-const server = await startServer()
+// Two servers write to one database.
+const server = await startServer({ tuning: { alone: false } })
 const proxy = await startPgProxy(server.db.url)
 const behind = await appBehindProxy()
 

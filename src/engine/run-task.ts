@@ -131,9 +131,15 @@ export class RunTask {
       outcome = result
       this.#wake()
     })
-    for (;;) {
+    for (let due = false; ;) {
       const woken = new Promise<void>((resolve) => (this.#wake = resolve))
       if (outcome) break
+      // A model that has said all by then needs one commit instead of two.
+      if (turn.hasUnstored && !due) {
+        await this.#deps.store.due()
+        due = true
+        continue
+      }
       if (
         turn.hasUnstored &&
         !(await this.#store(turn).catch((error: unknown) => this.#giveUp(calling, error)))
@@ -142,6 +148,7 @@ export class RunTask {
         await calling
         break
       }
+      due = false
       if (!this.#isOurs()) break
       if (!turn.hasUnstored) this.#log.publish(turn.takeEvents())
       await woken

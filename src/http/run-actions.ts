@@ -209,7 +209,7 @@ export async function changeRunMetadata(
     const change = (old: Metadata) => mergeMetadata(old, metadata)
     return await updateRunMetadata(store.pool, project_id, thread_id, id, change, keeping)
   } finally {
-    store.recent.forget(id)
+    store.recent.runs.forget(id)
   }
 }
 

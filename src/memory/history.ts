@@ -28,7 +28,7 @@ export async function readHistory(store: Store, run: RunRecord, room: number): P
   while (kept.length < most) {
     const limit = Math.min(historyPage, most - kept.length)
     const { messages: page, more: further } = await newestMessages(
-      store.pool,
+      store,
       run.project_id,
       run.thread_id,
       before,

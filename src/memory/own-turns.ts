@@ -19,7 +19,7 @@ export async function ownTurns(store: Store, run: RunRecord): Promise<OwnTurns> 
   const page = { limit: run.state.turns + 1, order: 'asc' } as const
   const [steps, written] = await Promise.all([
     stepsOfRun(store.pool, run.project_id, run.thread_id, run.id),
-    listMessages(store.pool, run.project_id, run.thread_id, run.id, page),
+    listMessages(store, run.project_id, run.thread_id, run.id, page),
   ])
   const texts = new Map(written.rows.map((message) => [message.id, textOf(message.content)]))
   // Steps of turns that were given up stay as a record, but the model never finished saying them.

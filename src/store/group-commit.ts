@@ -82,6 +82,8 @@ export class GroupCommit {
   #flushing: Promise<void> | null = null
   /** Ends the pause of a lane that has nothing but writes that are not due. */
   #wake: () => void = () => {}
+  /** Those that want to know when the next batch is made. */
+  #before: (() => void)[] = []
   /** Not before this may a write wait for rows that others hold. */
   #patientFrom = 0
   readonly #lane: Lane
@@ -120,6 +122,18 @@ export class GroupCommit {
     })
   }
 
+  /**
+   * Resolves when a write that is submitted at once will be sent at once: who would only wait behind others may see first what
+   * else it has to write by then.
+   */
+  due(): Promise<void> {
+    if (!this.#flushing) return nextTurn()
+    return new Promise((resolve) => {
+      this.#before.push(resolve)
+      this.#wake()
+    })
+  }
+
   /** Resolves when nothing is waiting any more. */
   async idle(): Promise<void> {
     while (this.#flushing) await this.#flushing
@@ -128,7 +142,12 @@ export class GroupCommit {
   async #flush(): Promise<void> {
     // Let the callers of this tick join the first batch.
     await Promise.resolve()
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 || this.#before.length > 0) {
+      if (this.#before.length > 0) {
+        for (const resolve of this.#before.splice(0)) resolve()
+        await nextTurn()
+        continue
+      }
       const patient = this.#takePatient()
       const batch = patient ?? this.#take()
       if (batch.length > 0) await this.#flushBatch(batch, patient !== null)
@@ -286,6 +305,9 @@ export class GroupCommit {
     }
   }
 }
+
+/** Resolves when what has come in was looked at. */
+const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 
 const uniqueViolation = '23505'
 

@@ -6,6 +6,7 @@ import type { MessageRecord } from '../domain/records.ts'
 import { keepAnswer, keepNothing, type Keeping } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
+import type { Recent } from './recent.ts'
 import { withoutSeq, type MessageRow } from './rows.ts'
 import { live } from './threads.ts'
 
@@ -67,13 +68,22 @@ export async function getMessage(
   return rows[0] ? withoutSeq(rows[0]) : null
 }
 
+/** Where messages are read: from the database, or from what is known of it. */
+export interface MessageSource {
+  readonly pool: pg.Pool
+  readonly recent: Recent
+}
+
+/** A page of a thread's messages, or of those of one run. Throws ApiError for an unknown cursor. */
 export async function listMessages(
-  pool: pg.Pool,
+  { pool, recent }: MessageSource,
   project: string,
   thread: string,
   runId: string | null,
   page: PageQuery,
 ): Promise<Page<MessageRecord>> {
+  const known = runId === null ? recent.messages.page(project, thread, page) : null
+  if (known !== null) return known
   const { rows, hasMore } =
     runId === null
       ? await readPage<MessageRow>(pool, list, [project, thread], page)
@@ -86,12 +96,14 @@ const pageBytes = 4 * 1_024 * 1_024
 
 /** Up to `limit` finished messages before `seq`, the newest first; fewer if they are large. `more` = there may be others. */
 export async function newestMessages(
-  pool: pg.Pool,
+  { pool, recent }: MessageSource,
   project: string,
   thread: string,
   beforeSeq: number,
   limit: number,
 ): Promise<{ messages: MessageRow[]; more: boolean }> {
+  const known = recent.messages.newest(project, thread, beforeSeq, limit)
+  if (known !== null) return known
   const values = [project, thread, beforeSeq, limit, pageBytes]
   const rows = await query<MessageRow & { seen: number }>(pool, 'newest_messages', newestText, values)
   const seen = rows[0]?.seen ?? 0
@@ -122,22 +134,26 @@ export async function messagesOfRun(
 
 /** Applies `change` to the message's metadata under its row lock; null if there is no such message. */
 export async function updateMessageMetadata(
-  pool: pg.Pool,
+  { pool, recent }: MessageSource,
   project: string,
   thread: string,
   id: string,
   change: (metadata: Metadata) => Metadata,
   keeping: Keeping<MessageRecord> = keepNothing,
 ): Promise<MessageRecord | null> {
-  return inTransaction(pool, async (client) => {
-    const { rows } = await client.query<MessageRow>(lockText, [project, thread, id])
-    if (!rows[0]) return null
-    const metadata = change(rows[0].metadata)
-    await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
-    const message = { ...withoutSeq(rows[0]), metadata }
-    await keepAnswer(client, keeping(message))
-    return message
-  })
+  try {
+    return await inTransaction(pool, async (client) => {
+      const { rows } = await client.query<MessageRow>(lockText, [project, thread, id])
+      if (!rows[0]) return null
+      const metadata = change(rows[0].metadata)
+      await client.query(updateText, [project, thread, id, JSON.stringify(metadata)])
+      const message = { ...withoutSeq(rows[0]), metadata }
+      await keepAnswer(client, keeping(message))
+      return message
+    })
+  } finally {
+    recent.messages.forget(thread)
+  }
 }
 
 /** The hosted tools for which messages of a thread have files attached. */

@@ -14,7 +14,7 @@ import { Notices } from './notices.ts'
 import { Room } from './places.ts'
 import { createPool, type Connection } from './pool.ts'
 import { Promotions, type Followed } from './promotion.ts'
-import { RecentRuns } from './recent-runs.ts'
+import { Recent } from './recent.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { announce, type RunKey } from './run-writes.ts'
 import { getRun } from './runs.ts'
@@ -31,12 +31,13 @@ export interface Store {
   readonly lease: NodeLease
   /** For how many more runs. */
   readonly room: Room
-  /** Runs that need not be read again. */
-  readonly recent: RecentRuns
+  readonly recent: Recent
   /** A run as it is now, or null if there is none. */
   readRun(key: RunKey): Promise<RunRecord | null>
   /** Commits a write to a thread, together with the others of the same moment. */
   write(write: ThreadWrite): Promise<WriteOutcome>
+  /** Resolves when a write would be sent at once, and what has come in was looked at. */
+  due(): Promise<void>
   /** Renews this node's heartbeat on a connection of its own, and with it the lease and the clock; answers who is silent. */
   beat(): Promise<string[]>
   /** Says that this node is gone for good: what it still owns may be taken at once. Nothing may beat any more. */
@@ -78,7 +79,7 @@ export async function openStore(options: {
   const flushPool = createPool(connection, { max: 1, name: 'writes', log, bounds: bounds.writes })
   const beatPool = createPool(connection, { max: 1, name: 'heartbeat', log, bounds: bounds.beats })
   const room = new Room()
-  const recent = new RecentRuns(options.alone ?? false)
+  const recent = new Recent(options.alone ?? false)
   if (options.alone) keepAssistants(pool)
   const node = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const lease = new NodeLease(monotonic, options.silence)
@@ -92,7 +93,7 @@ export async function openStore(options: {
   const notices = new Notices({ connection, pool, signals, node, log })
   notices.start()
   const tell = ({ write, run, batch }: Followed) => {
-    recent.written(write, { outcome: 'ok' })
+    recent.followed(write)
     notices.tell(write)
     announce({ signals }, run, batch)
   }
@@ -106,26 +107,10 @@ export async function openStore(options: {
     lease,
     room,
     recent,
-    readRun: async (key) => recent.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
-    async write(write) {
-      const submit = (one: ThreadWrite) =>
-        commits.submit(one).catch((error: unknown) => {
-          recent.doubted(one)
-          throw error
-        })
-      let done = await submit(write)
-      // Nobody holds the thread, and something waits for it: that comes first.
-      while (done.outcome === 'locked' && done.runId === '') {
-        await submit({ kind: 'promote', thread: write.thread })
-        done = await submit(write)
-      }
-      if (done.outcome !== 'ok') return done
-      recent.written(write, done)
-      notices.tell(write)
-      if (write.kind === 'log')
-        signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
-      return done
-    },
+    readRun: async (key) =>
+      recent.runs.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
+    write: (write) => commitAndTell(commits, { recent, notices, signals }, write),
+    due: () => commits.due(),
     async beat() {
       const sentAt = monotonic()
       const { now, silent } = await beat(beatPool, node, lease.silence)
@@ -145,6 +130,34 @@ export async function openStore(options: {
       await within(closingMs, Promise.all([notices.close(), pool.end(), flushPool.end(), beatPool.end()]))
     },
   }
+}
+
+interface Told {
+  recent: Recent
+  notices: Notices
+  signals: Signals
+}
+
+/** Commits a write, and tells of it what it changed. */
+async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrite): Promise<WriteOutcome> {
+  const { recent, notices, signals } = told
+  const submit = (one: ThreadWrite) =>
+    commits.submit(one).catch((error: unknown) => {
+      recent.doubted(one)
+      throw error
+    })
+  let done = await submit(write)
+  // Nobody holds the thread, and something waits for it: that comes first.
+  while (done.outcome === 'locked' && done.runId === '') {
+    await submit({ kind: 'promote', thread: write.thread })
+    done = await submit(write)
+  }
+  if (done.outcome !== 'ok') return done
+  recent.written(write, done)
+  notices.tell(write)
+  if (write.kind === 'log') signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
+  const { counter: _, ...outcome } = done
+  return outcome
 }
 
 function laneOf(pool: pg.Pool, promotions: Promotions): Lane {

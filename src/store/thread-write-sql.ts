@@ -134,7 +134,7 @@ with op as materialized (
   join go using (n)
   on conflict do nothing
 )
-select op.n, held.active_run_id as run_id, held.policy,
+select op.n, held.active_run_id as run_id, held.policy, go.base,
   case when go.n is null and held.n is null then
       case when op.kind <> 'create_thread' and (select id from threads
         where id = op.thread_id and project_id = op.project_id and deleted_at is null limit 1) is not null

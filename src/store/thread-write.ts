@@ -94,6 +94,8 @@ export type WriteOutcome =
       metadata?: Metadata
       /** Of what waits now: the run for which it does. */
       holder?: string
+      /** The thread's counter before it, for what the store keeps of threads. */
+      counter?: number
     }
   /** No such thread in this project (any more). */
   | { outcome: 'gone' }
@@ -171,13 +173,19 @@ interface OutcomeRow {
   run_id: string | null
   policy: ThreadPolicy | null
   metadata: Metadata | null
+  base: number | null
 }
 
 function outcomesOf(batch: ThreadWrite[], rows: OutcomeRow[]): BatchOutcome[] {
-  return rows.map(({ n, outcome, run_id, policy, metadata }) => {
+  return rows.map(({ n, outcome, run_id, policy, metadata, base }) => {
     if (outcome === 'locked') return { outcome, runId: run_id ?? '', policy }
     if (outcome !== 'ok') return { outcome }
     const waits = batch[n]?.kind === 'enqueue' && run_id !== null
-    return { outcome, ...(metadata === null ? {} : { metadata }), ...(waits ? { holder: run_id } : {}) }
+    return {
+      outcome,
+      ...(metadata === null ? {} : { metadata }),
+      ...(waits ? { holder: run_id } : {}),
+      ...(base === null ? {} : { counter: base }),
+    }
   })
 }

@@ -145,7 +145,8 @@ function changeThreadRoutes(app: FastifyInstance, { store }: HttpContext): void 
 }
 
 function messageRoutes(app: FastifyInstance, context: HttpContext): void {
-  const { pool } = context.store
+  const { store } = context
+  const { pool } = store
 
   route(
     app,
@@ -185,7 +186,7 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
     },
     async ({ project, params: { thread_id }, query }) => {
       const page = pageOf(query)
-      const rows = page ? (await listMessages(pool, project, thread_id, null, page)).rows : []
+      const rows = page ? (await listMessages(store, project, thread_id, null, page)).rows : []
       if (rows.length === 0 && !(await getThread(pool, project, thread_id)))
         throw notFound('thread', thread_id)
       return { messages: rows.map(toMemgptMessage) }
@@ -193,7 +194,8 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
   )
 }
 
-function messageByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
+function messageByIdRoutes(app: FastifyInstance, { store }: HttpContext): void {
+  const { pool } = store
   route(
     app,
     {
@@ -227,7 +229,7 @@ function messageByIdRoutes(app: FastifyInstance, { store: { pool } }: HttpContex
     async ({ project, params: { thread_id, message_id }, body: { metadata }, keep }) => {
       const change = (old: Metadata) => mergeMetadata(old, metadata)
       const keeping = keep.answer(toMemgptMessage)
-      const message = await updateMessageMetadata(pool, project, thread_id, message_id, change, keeping)
+      const message = await updateMessageMetadata(store, project, thread_id, message_id, change, keeping)
       if (!message) throw notFound('message', message_id)
       return toMemgptMessage(message)
     },

@@ -22,7 +22,8 @@ export function messageRoutes(app: FastifyInstance, context: HttpContext): void 
   changeRoutes(app, context)
 }
 
-function readRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
+function readRoutes(app: FastifyInstance, { store }: HttpContext): void {
+  const { pool } = store
   route(
     app,
     {
@@ -35,7 +36,8 @@ function readRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): voi
       answer: ListObject(MessageObject),
     },
     async ({ project, params: { thread_id }, query }) => {
-      const { rows, hasMore } = await listMessages(pool, project, thread_id, query.run_id ?? null, query)
+      const { run_id = null } = query
+      const { rows, hasMore } = await listMessages(store, project, thread_id, run_id, query)
       if (rows.length === 0 && !(await getThread(pool, project, thread_id)))
         throw notFound('thread', thread_id)
       return toList(rows.map(toMessage), hasMore)
@@ -94,7 +96,7 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
     async ({ project, params: { thread_id, message_id }, body: { metadata }, keep }) => {
       const change = (old: Metadata) => mergeMetadata(old, metadata)
       const keeping = keep.answer(toMessage)
-      const message = await updateMessageMetadata(store.pool, project, thread_id, message_id, change, keeping)
+      const message = await updateMessageMetadata(store, project, thread_id, message_id, change, keeping)
       if (!message) throw notFound('message', message_id)
       return toMessage(message)
     },
