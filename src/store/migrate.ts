@@ -70,11 +70,27 @@ async function oldestServed(client: pg.Client): Promise<number> {
   return rows[0]?.serves ?? Infinity
 }
 
+const bookText = `create table if not exists threadmill_migrations (
+  number integer primary key, name text not null, applied_at timestamptz not null default now())`
+
+async function apply(client: pg.ClientBase, { number, name, sql }: Migration): Promise<void> {
+  await client.query(sql)
+  await client.query('insert into threadmill_migrations (number, name) values ($1, $2)', [number, name])
+}
+
+/** Migrates an empty database within the caller's transaction, while servers that start wait for its end. */
+export async function migrateEmpty(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
+  await client.query(bookText)
+  for (const migration of migrations) await apply(client, migration)
+}
+
+/** Takes the lock on migrations until the end of the caller's transaction. */
+export async function lockMigrations(client: pg.ClientBase): Promise<void> {
+  await client.query('select pg_advisory_xact_lock($1)', [lockKey])
+}
+
 async function migrateLocked(client: pg.Client, migrations: Migration[]): Promise<void> {
-  await client.query(
-    `create table if not exists threadmill_migrations (
-      number integer primary key, name text not null, applied_at timestamptz not null default now())`,
-  )
+  await client.query(bookText)
   const { rows } = await client.query<{ number: number }>('select number from threadmill_migrations')
   const done = new Set(rows.map((row) => row.number))
   const known = Math.max(...migrations.map((migration) => migration.number))
@@ -89,11 +105,7 @@ async function migrateLocked(client: pg.Client, migrations: Migration[]): Promis
     if (done.has(migration.number)) continue
     await client.query('begin')
     try {
-      await client.query(migration.sql)
-      await client.query('insert into threadmill_migrations (number, name) values ($1, $2)', [
-        migration.number,
-        migration.name,
-      ])
+      await apply(client, migration)
       await client.query('commit')
     } catch (error) {
       await client.query('rollback')

@@ -112,7 +112,8 @@ function unreachable(intended: string, account: Account): string {
   )
 }
 
-async function hasCluster(dir: string): Promise<boolean> {
+/** Whether a cluster lies in this place of data. */
+export async function hasCluster(dir: string): Promise<boolean> {
   return (await lstat(join(dir, 'postgres', 'PG_VERSION')).catch(() => null)) !== null
 }
 

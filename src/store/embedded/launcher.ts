@@ -11,11 +11,11 @@ import { reasonOf, type Log } from '../../log.ts'
 import { prepareBinaries } from './binaries.ts'
 import { databaseUser, ensureCluster } from './cluster.ts'
 import { lockDataDir } from './data-lock.ts'
-import { chooseDataPlace, type DataPlace } from './data-place.ts'
+import { chooseDataPlace, hasCluster, type DataPlace } from './data-place.ts'
 import { explainSystemError, StoreStartError } from './errors.ts'
 import { adoptOrClear, clearRemains, refuseIfServedElsewhere } from './orphan.ts'
 import { connectWhenReady, launch, outputOf, shutDown, type Cluster, type Postmaster } from './postmaster.ts'
-import { makeSocketFolder, removeSocketFolder, socketFolderOf, socketPort } from './socket-folder.ts'
+import { answers, makeSocketFolder, removeSocketFolder, socketFolderOf, socketPort } from './socket-folder.ts'
 import { Supervisor } from './supervisor.ts'
 
 export interface EmbeddedPostgres {
@@ -66,6 +66,25 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   }
 }
 
+/**
+ * What there is over `dataDir`, without starting anything: whether it holds data, and the connection to a PostgreSQL that serves
+ * them now, or null. The one of a server that was killed counts too.
+ */
+export async function findEmbeddedPostgres(
+  dataDir: string,
+): Promise<{ hasData: boolean; running: EmbeddedConnection | null }> {
+  const place = await chooseDataPlace(dataDir)
+  const socketFolder = socketFolderOf(place.dir, place.account)
+  return {
+    hasData: await hasCluster(place.dir),
+    running: (await answers(socketFolder)) ? connectionIn(socketFolder) : null,
+  }
+}
+
+function connectionIn(socketFolder: string): EmbeddedConnection {
+  return { host: socketFolder, port: socketPort, user: databaseUser, database, ssl: false }
+}
+
 async function startLocked(
   options: EmbeddedOptions,
   place: DataPlace,
@@ -95,7 +114,7 @@ async function startLocked(
   }
   const supervisor = new Supervisor({ cluster, postmaster, log: options.log, start })
   return {
-    connection: { host: socketFolder, port: socketPort, user: databaseUser, database, ssl: false },
+    connection: connectionIn(socketFolder),
     version: binaries.version,
     dataDir: dir,
     notice: [place.notice, adopted].filter((text) => text !== null).join(' ') || null,

@@ -1,0 +1,105 @@
+import { once } from 'node:events'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { rename, rm, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import { readConfig } from '../config.ts'
+import { reasonOf } from '../log.ts'
+import { backUp, NoData, type BackupEnd } from '../store/backup/backup.ts'
+import { DamagedBackup } from '../store/backup/frames.ts'
+import { NewerBackup, NotEmpty, restore } from '../store/backup/restore.ts'
+import { besideServers, withoutServers } from './own-database.ts'
+import { exitCodes, Failure, type Call } from './command.ts'
+
+/** `threadmill backup FILE`. */
+export async function backup({ args: [file = ''], env, output }: Call): Promise<number> {
+  const config = readConfig(env)
+  const write = (out: Writable) => besideServers(config, (connection) => backUp(connection, out))
+  try {
+    const { rows } = file === '-' ? await write(process.stdout) : await intoNewFile(resolve(file), write)
+    output.err(`Backed up ${sumOf(rows)}${file === '-' ? '' : ` to ${file}`}.\n`)
+    return exitCodes.done
+  } catch (error) {
+    if (error instanceof NoData) throw new Failure(exitCodes.noInput, error.message, { cause: error })
+    throw error
+  }
+}
+
+/** The file has its name only when it is whole and on the disk. Only its owner may read it. */
+async function intoNewFile(file: string, write: (out: Writable) => Promise<BackupEnd>): Promise<BackupEnd> {
+  if (await stat(file).catch(() => null))
+    throw new Failure(exitCodes.cannotWrite, `${file} is already there. Remove it, or name another file.`)
+  const partial = `${file}.partial`
+  // Flushed to the disk before it is closed.
+  const out = createWriteStream(partial, { mode: 0o600, flush: true })
+  try {
+    await once(out, 'open')
+    const end = await write(out)
+    await finished(out)
+    await rename(partial, file)
+    return end
+  } catch (error) {
+    const failed = out.errored
+    out.destroy()
+    await rm(partial, { force: true })
+    throw failed ? notWritten(file, failed) : error
+  }
+}
+
+function notWritten(file: string, error: unknown): Failure {
+  return new Failure(exitCodes.cannotWrite, `cannot write ${file}: ${reasonOf(error)}.`, { cause: error })
+}
+
+/** `threadmill restore FILE`. */
+export async function restoreFile({ args: [file = ''], env, output }: Call): Promise<number> {
+  const config = readConfig(env)
+  const source = file === '-' ? process.stdin : await readable(resolve(file))
+  try {
+    const { header, rows } = await withoutServers(config, (connection) => restore(connection, source))
+    const at = new Date(header.made_at * 1_000).toISOString()
+    output.err(
+      `Restored ${sumOf(rows)} as of ${at}. Start the server now: it carries on the unfinished runs.\n`,
+    )
+    return exitCodes.done
+  } catch (error) {
+    throw explained(file, error)
+  }
+}
+
+/** The file, opened before anything is begun. */
+async function readable(file: string): Promise<Readable> {
+  const source = createReadStream(file)
+  await once(source, 'open').catch((error: unknown) => {
+    throw new Failure(exitCodes.noInput, `cannot read ${file}: ${reasonOf(error)}.`, { cause: error })
+  })
+  return source
+}
+
+function explained(file: string, error: unknown): unknown {
+  const cause = { cause: error }
+  if (error instanceof DamagedBackup) {
+    return new Failure(
+      exitCodes.badData,
+      `${file} cannot be restored: ${error.message}. Nothing was restored; take another backup.`,
+      cause,
+    )
+  }
+  if (error instanceof NewerBackup)
+    return new Failure(exitCodes.refused, `${error.message} Restore it with the version that made it.`, cause)
+  if (error instanceof NotEmpty) {
+    return new Failure(
+      exitCodes.refused,
+      `${error.message} A backup is restored into an empty one only: set DATA_DIR to a new folder, or DATABASE_URL to a new database.`,
+      cause,
+    )
+  }
+  return error
+}
+
+/** What people call the rows of the largest tables. */
+function sumOf(rows: Record<string, number>): string {
+  const count = (table: string, noun: string) => `${rows[table] ?? 0} ${noun}${rows[table] === 1 ? '' : 's'}`
+  const named = [count('assistants', 'assistant'), count('threads', 'thread'), count('messages', 'message')]
+  return [...named, count('runs', 'run'), count('files', 'file')].join(', ')
+}
