@@ -37,7 +37,7 @@ export const evilPatches: EvilPatch[] = [
     edits: [
       {
         file: 'src/store/thread-write-sql.ts',
-        find: '    and held_run.version = h.from_version and',
+        find: '    and h.present_version = h.from_version and',
         replace: '    and',
       },
     ],

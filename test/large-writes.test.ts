@@ -52,7 +52,7 @@ test('a write that cannot be put into words fails at once and alone, and is not 
     [endless, create(1), create(1)].map((one) => commits.submit(one)),
   )
   assert.ok(failed?.status === 'rejected' && failed.reason instanceof Unsendable)
-  for (const other of others) assert.deepEqual(other, { status: 'fulfilled', value: { outcome: 'ok' } })
+  for (const other of others) assert.ok(other.status === 'fulfilled' && other.value.outcome === 'ok')
 })
 
 test('a statement with large parameters gets more time, and the next one the usual', async () => {

@@ -54,7 +54,8 @@ pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
   return genuine.apply(this, args)
 } as typeof pg.Client.prototype.query
 
-const server = await startServer()
+// Not alone: what it would know without asking is asked for.
+const server = await startServer({ tuning: { alone: false } })
 const { client, mock } = server
 const { threads, assistants } = client.beta
 
@@ -257,6 +258,9 @@ test('every statement of the store is among those that were caught', async () =>
   const names = new Set(caught.values())
   for (const name of await namesInSources()) assert.ok(names.has(name), `${name} was not sent: exercise it`)
   assert.ok(names.has('commit_thread_writes') && names.has('commit_thread_writes_keeping'))
+  // Batches of one: a thread, its messages, a run, a turn's end, items that were open.
+  for (const mixture of ['cm', 'm', 'r', 't', 'mt', 'tc'])
+    assert.ok(names.has(`commit_thread_writes_${mixture}`), `${mixture} of ${[...names].join(', ')}`)
   assert.ok(names.has('purge_threads') && names.has('claim_runs'))
   for (const table of ['assistants', 'threads', 'messages', 'runs']) {
     const texts = [...caught.keys()]

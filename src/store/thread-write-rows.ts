@@ -7,23 +7,23 @@ import type { ThreadWrite } from './thread-write.ts'
 
 // Writes as the rows that their statement takes (thread-write-sql.ts).
 
-/** The parameters of the statement, in its order; `leave`: threads may be left although others wait for them. */
-export function writeParameters(batch: ThreadWrite[], leave: boolean): string[] {
-  const removed = batch.flatMap((write, n) =>
-    'rows' in write ? write.rows.removedMessages.map((id) => ({ n, thread_id: write.thread.id, id })) : [],
-  )
+/**
+ * The parameters of the statement, in its order, each made when it is asked for. `leave`: threads may be left although others
+ * wait for them.
+ */
+export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => string)[] {
   return [
-    JSON.stringify(batch.map((write, n) => ({ ...opRow(write, n), leave }))),
-    JSON.stringify(batch.flatMap(messageRows)),
-    JSON.stringify(batch.flatMap(stepRows)),
-    JSON.stringify(removed),
-    logRows(batch),
-    ...(keeps(batch) ? [JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : [])))] : []),
+    () => JSON.stringify(batch.map((write, n) => opRow(write, n, leave))),
+    () => JSON.stringify(batch.flatMap(messageRows)),
+    () => JSON.stringify(batch.flatMap(stepRows)),
+    () => JSON.stringify(batch.flatMap(removedRows)),
+    () => logRows(batch),
+    () => JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
   ]
 }
 
 /** Whether some of these writes have an answer to be kept. */
-export function keeps(batch: ThreadWrite[]): boolean {
+export function keeps(batch: readonly ThreadWrite[]): boolean {
   return batch.some(({ kept }) => kept)
 }
 
@@ -33,13 +33,14 @@ function inserted(write: ThreadWrite): MessageRecord[] {
   return 'rows' in write ? write.rows.newMessages : []
 }
 
-function opRow(write: ThreadWrite, n: number) {
+function opRow(write: ThreadWrite, n: number, leave: boolean) {
   const count = inserted(write).length
   const createsRun =
     write.kind === 'create_run' || (write.kind === 'create_thread' && write.run !== undefined)
   const waits = write.kind === 'enqueue'
   return {
     n,
+    leave,
     kind: write.kind,
     project_id: write.thread.project_id,
     thread_id: write.thread.id,
@@ -87,6 +88,11 @@ function messageRows(write: ThreadWrite, n: number) {
   const fresh = inserted(write).map((message, i) => ({ n, ord: i + 1, ...message }))
   const changed = 'rows' in write ? write.rows.changedMessages : []
   return [...fresh, ...changed.map((message) => ({ n, ord: null, ...message }))]
+}
+
+function removedRows(write: ThreadWrite, n: number) {
+  const ids = 'rows' in write ? write.rows.removedMessages : []
+  return ids.map((id) => ({ n, thread_id: write.thread.id, id }))
 }
 
 function stepRows(write: ThreadWrite, n: number) {

@@ -6,13 +6,8 @@ import type { Lease } from '../domain/run.ts'
 import type { LogRow } from './event-log.ts'
 import type { KeptAnswer } from './idempotency.ts'
 import { queryOnce, Unsendable } from './pool.ts'
-import { keeps, writeParameters } from './thread-write-rows.ts'
-import {
-  keepingThreadWritesText,
-  threadWritesText,
-  waitingKeepingThreadWritesText,
-  waitingThreadWritesText,
-} from './thread-write-sql.ts'
+import { writeParameters } from './thread-write-rows.ts'
+import { statementFor } from './thread-write-statement.ts'
 
 // What may be written to a thread, and its commit: many writes in one statement (thread-write-sql.ts).
 
@@ -130,8 +125,8 @@ export async function commitThreadWrites(
   batch: ThreadWrite[],
   waits = false,
 ): Promise<BatchOutcome[]> {
-  const { name, text } = statement(batch, waits)
-  return outcomesOf(batch, await queryOnce<OutcomeRow>(pool, name, text, inWords(batch, false)))
+  const { name, text, takes } = statementFor(batch, waits)
+  return outcomesOf(batch, await queryOnce<OutcomeRow>(pool, name, text, inWords(batch, takes, false)))
 }
 
 /** The same within a transaction, which will also give threads that are left to those that wait for them. */
@@ -140,28 +135,15 @@ export async function writeThreads(
   batch: ThreadWrite[],
   waits: boolean,
 ): Promise<BatchOutcome[]> {
-  const { rows } = await client.query<OutcomeRow>({
-    ...statement(batch, waits),
-    values: inWords(batch, true),
-  })
+  const { name, text, takes } = statementFor(batch, waits)
+  const { rows } = await client.query<OutcomeRow>({ name, text, values: inWords(batch, takes, true) })
   return outcomesOf(batch, rows)
 }
 
-/** Whoever has nothing to keep does not pay for it. */
-function statement(batch: ThreadWrite[], waits: boolean): { name: string; text: string } {
-  if (keeps(batch)) {
-    return waits
-      ? { name: 'commit_thread_writes_waiting_keeping', text: waitingKeepingThreadWritesText }
-      : { name: 'commit_thread_writes_keeping', text: keepingThreadWritesText }
-  }
-  return waits
-    ? { name: 'commit_thread_writes_waiting', text: waitingThreadWritesText }
-    : { name: 'commit_thread_writes', text: threadWritesText }
-}
-
-function inWords(batch: ThreadWrite[], leaves: boolean): string[] {
+function inWords(batch: ThreadWrite[], takes: readonly number[], leaves: boolean): string[] {
   try {
-    return writeParameters(batch, leaves)
+    const parameters = writeParameters(batch, leaves)
+    return takes.map((place) => parameters[place]?.() ?? '')
   } catch (cause) {
     throw new Unsendable('a write cannot be sent', { cause })
   }

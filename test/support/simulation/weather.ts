@@ -53,7 +53,7 @@ function faultChoices(simulation: Simulation, allowed: FaultKind[]): Choice[] {
   if (!act) return []
   return [
     {
-      weight: simulation.parked.some(({ sent }) => sent.name === 'commit_thread_writes') ? 1 : 0.2,
+      weight: simulation.parked.some(({ sent }) => sent.name.startsWith('commit_thread_writes')) ? 1 : 0.2,
       what: `fault ${kind}`,
       act: () => ((simulation.faultsLeft -= 1), act()),
     },
@@ -94,7 +94,7 @@ const faults: Record<FaultKind, (simulation: Simulation) => (() => void | Promis
   /** A connection breaks, before its statement is done or before the answer comes. */
   lose: (simulation) => {
     const all = simulation.parked.filter(({ from, sent }) => from.awake && !sent.abandoned)
-    const writes = all.filter(({ sent }) => sent.name === 'commit_thread_writes')
+    const writes = all.filter(({ sent }) => sent.name.startsWith('commit_thread_writes'))
     const items = writes.length > 0 ? writes : all
     if (items.length === 0) return null
     return async () => {

@@ -1,0 +1,112 @@
+import * as parts from './thread-write-sql.ts'
+import { keeps } from './thread-write-rows.ts'
+import type { ThreadWrite } from './thread-write.ts'
+
+// The statement for a batch: of its parts, those that the batch needs. Each mixture is prepared once on a connection; there
+// are about twenty that occur.
+
+/** What is in a batch. */
+interface Needs {
+  /** New threads. */
+  creates: boolean
+  /** New runs. */
+  runs: boolean
+  /** New messages. */
+  messages: boolean
+  /** Changes of runs, and what goes with them. */
+  turns: boolean
+  /** Messages and steps that are in the store already. */
+  changes: boolean
+}
+
+const all: Needs = { creates: true, runs: true, messages: true, turns: true, changes: true }
+
+export interface Statement {
+  name: string
+  text: string
+  /** Which of the parameters (writeParameters) it takes, by their places from 0. */
+  takes: readonly number[]
+}
+
+const made = new Map<string, Statement>()
+
+/** The statement for a batch. `waits`: for rows that others hold. */
+export function statementFor(batch: readonly ThreadWrite[], waits: boolean): Statement {
+  const kept = keeps(batch)
+  // What is rare, or waits anyway, is not worth statements of its own.
+  const whole = waits || kept || batch.some(isRare)
+  const needs = whole ? all : needsOf(batch)
+  const name = nameOf(needs, whole) + (waits ? '_waiting' : '') + (kept ? '_keeping' : '')
+  const known = made.get(name)
+  if (known) return known
+  const statement = { name, ...numbered(textOf(needs, whole, waits, kept)) }
+  made.set(name, statement)
+  return statement
+}
+
+function isRare(write: ThreadWrite): boolean {
+  if (write.kind === 'advance') return write.rows.removedMessages.length > 0
+  return (
+    write.kind !== 'create_thread' &&
+    write.kind !== 'append' &&
+    write.kind !== 'create_run' &&
+    write.kind !== 'log'
+  )
+}
+
+function needsOf(batch: readonly ThreadWrite[]): Needs {
+  const needs: Needs = { creates: false, runs: false, messages: false, turns: false, changes: false }
+  for (const write of batch) {
+    if (write.kind === 'create_thread') needs.creates = true
+    if ('messages' in write) needs.messages ||= write.messages.length > 0
+    if (write.kind === 'create_run' || (write.kind === 'create_thread' && write.run)) needs.runs = true
+    if (write.kind === 'log') needs.turns = true
+    if (write.kind !== 'advance') continue
+    needs.turns = true
+    const { newMessages, changedMessages, changedSteps } = write.rows
+    needs.messages ||= newMessages.length > 0
+    needs.changes ||= changedMessages.length > 0 || changedSteps.length > 0
+  }
+  return needs
+}
+
+function nameOf(needs: Needs, whole: boolean): string {
+  if (whole) return 'commit_thread_writes'
+  const letters = Object.entries(needs).map(([need, needed]) => (needed ? need[0] : ''))
+  return `commit_thread_writes_${letters.join('')}`
+}
+
+function textOf(needs: Needs, whole: boolean, waits: boolean, kept: boolean): string {
+  const { creates, runs, messages, turns, changes } = needs
+  const chosen = [
+    parts.op,
+    turns ? parts.held : parts.heldWithoutRuns,
+    creates ? parts.newThread : parts.noNewThread,
+    turns ? parts.advanced : parts.notAdvanced,
+    parts.go,
+    parts.verdict,
+    parts.touched,
+    runs ? parts.newRun : null,
+    messages || changes ? parts.message : null,
+    messages ? parts.newMessage : null,
+    whole ? parts.entry : null,
+    changes ? parts.changedMessage : null,
+    whole ? parts.goneMessage : parts.noGoneMessage,
+    turns ? parts.step : null,
+    turns ? parts.newStep : null,
+    changes ? parts.changedStep : null,
+    runs || turns ? parts.logged : null,
+    kept ? parts.kept : null,
+  ]
+  const text = 'with ' + chosen.filter((part) => part !== null).join(', ') + '\n' + parts.outcomes
+  return waits ? text.replaceAll(' skip locked', '') : text
+}
+
+/** Numbers the parameters that a text has anew, without gaps. */
+function numbered(text: string): { text: string; takes: number[] } {
+  const used = [...new Set(text.match(/\$\d/g))].toSorted()
+  return {
+    text: text.replaceAll(/\$\d/g, (parameter) => `$${used.indexOf(parameter) + 1}`),
+    takes: used.map((parameter) => Number(parameter.slice(1)) - 1),
+  }
+}
