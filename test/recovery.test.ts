@@ -20,7 +20,7 @@ test('the runs of a killed server are taken up, and their model is called again,
   const doomed = await serveAlone(t, await makeFolder(t), { env })
   const client = new OpenAI({ baseURL: `${doomed.url}/v1`, apiKey: 'unused', maxRetries: 0 })
   const { assistant } = await readyToRun(server)
-  const count = 20
+  const count = 50
   mock.when(() => true, hang())
   const runs = await Promise.all(
     Array.from({ length: count }, () => client.beta.threads.createAndRun({ assistant_id: assistant })),

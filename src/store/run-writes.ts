@@ -137,16 +137,20 @@ export interface ChangedRun {
 
 /**
  * Applies an event to a stored run, whoever owns it, and closes what it had open if that ends it. `eventFor` is
- * asked again whenever the run has changed in between; it may throw to give up. Announces what it committed.
+ * asked again whenever the run has changed in between; it may throw to give up. Announces what it committed. A run that was
+ * just read can be given instead of its key: it is read again only if it has changed.
  */
 export async function applyRunEvent(
   store: Store,
-  key: RunKey,
+  key: RunKey | RunRecord,
   eventFor: (run: RunRecord, open: OpenItems) => { event: RunEvent; steps?: StepRecord[] },
   keeping: Keeping<ChangedRun> = keepNothing,
 ): Promise<Exclude<Applied, { kind: 'applied' }> | ({ kind: 'applied' } & ChangedRun)> {
+  let known = 'state' in key ? key : null
   for (;;) {
-    const run = await getRun(store.pool, key.project_id, key.thread_id, key.id)
+    const given = known
+    known = null
+    const run = given ?? (await getRun(store.pool, key.project_id, key.thread_id, key.id))
     if (!run) return { kind: 'gone' }
     const { all, open } = isTerminal(run.state.status) ? nothing : await readItems(store, key)
     const { event, steps: answered } = eventFor(run, open)
@@ -157,7 +161,7 @@ export async function applyRunEvent(
       steps = all.map((step) => changed.get(step.id) ?? step)
       return { ...written, kept: keeping({ run: next, steps }) }
     })
-    if (applied.kind === 'stale') continue
+    if (applied.kind === 'stale' || (applied.kind !== 'applied' && given)) continue
     if (applied.kind !== 'applied') return applied
     announce(store, applied.run, applied.batch)
     return { kind: 'applied', run: applied.run, steps }
