@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { newId } from '../contract/ids.ts'
 import { isTerminal } from '../contract/events.ts'
 import type { IncompleteReason } from '../contract/objects.ts'
@@ -10,11 +11,15 @@ import { noUsage } from '../domain/usage.ts'
 import { reasonOf, type Log } from '../log.ts'
 import { buildContext, type TurnContext } from '../memory/context.ts'
 import { ModelError, type Model, type ModelEnd } from '../models/model.ts'
+import { hadNoRoom } from '../store/pool.ts'
 import { announce, commitTransition, rowsOf, type RowsAndEvents } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
 import { noRows, type WrittenRows } from '../store/thread-write.ts'
 import { TurnLog } from './turn-log.ts'
+
+/** Milliseconds between two tries of a commit for which the database has no room. */
+const roomPauseMs = 500
 
 export interface TaskDeps {
   store: Store
@@ -294,6 +299,21 @@ export class RunTask {
   }
 
   /**
+   * A database whose disk is full takes a commit when it has room again. Until then the turn is kept, as long as it is ours:
+   * given up, it would cost an attempt and another model call, which could be kept as little.
+   */
+  async #whenThereIsRoom<T>(commit: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await commit()
+      } catch (error) {
+        if (!hadNoRoom(error) || !this.#isOurs() || this.#interruption === 'release') throw error
+        await sleep(roomPauseMs)
+      }
+    }
+  }
+
+  /**
    * Commits an event of this run, reading it again when it has changed in between. True if it was applied;
    * false if the run as it is now drops it. Announces what was committed.
    */
@@ -303,7 +323,9 @@ export class RunTask {
     if (event.type === 'start' && this.#run.state.status === 'in_progress') return true
     const tail = await this.#log.begin()
     for (;;) {
-      const applied = await commitTransition(store, this.#run, this.#withStart(event), rowsFor, tail)
+      const applied = await this.#whenThereIsRoom(() =>
+        commitTransition(store, this.#run, this.#withStart(event), rowsFor, tail),
+      )
       if (applied.kind === 'applied') {
         this.#run = applied.run
         this.#log.committed(applied.batch)

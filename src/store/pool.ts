@@ -112,6 +112,11 @@ export function wasRolledBack(error: unknown): boolean {
   return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
 }
 
+/** Whether Postgres had no room for a write, on its disk or in its memory: it did nothing, and may take the same when there is. */
+export function hadNoRoom(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && /^53[12]00$/.test(error.code ?? '')
+}
+
 /**
  * For a statement that has no effect as long as another has not followed it: throws NotDone if its connection broke, since
  * it may safely be made again.

@@ -12,7 +12,7 @@ import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes, silenceOthers } from './nodes.ts'
 import { Notices } from './notices.ts'
 import { Room } from './places.ts'
-import { createPool, type Connection } from './pool.ts'
+import { createPool, hadNoRoom, type Connection } from './pool.ts'
 import { Promotions, type Followed } from './promotion.ts'
 import { Recent } from './recent.ts'
 import type { RunRecord } from '../domain/records.ts'
@@ -42,7 +42,7 @@ export interface Store {
   beat(): Promise<string[]>
   /** Says that this node is gone for good: what it still owns may be taken at once. Nothing may beat any more. */
   leave(): Promise<void>
-  /** Whether Postgres answers a query now. */
+  /** Whether Postgres answers a query now, and has refused no write of late because it had no room for it. */
   ready(): Promise<boolean>
   /** Waits for the writes under way and closes all connections. */
   close(): Promise<void>
@@ -55,6 +55,9 @@ const bounds = {
   // A connection that is dead without a word is given up in time to beat on a new one within the lease.
   beats: { statement: 900, lock: 400, dead: 300 },
 }
+
+/** Milliseconds for which a write that found no room counts. */
+const noRoomMs = 2_000
 
 /** Silences after which the row of a node that fell silent is removed. */
 const forgottenAfter = 100
@@ -99,6 +102,10 @@ export async function openStore(options: {
   }
   const promotions = new Promotions({ pool: flushPool, room, node, now: () => clock.now(), tell })
   const commits = new GroupCommit(laneOf(flushPool, promotions))
+  let noRoomAt = -Infinity
+  const failed = (error: unknown) => {
+    if (hadNoRoom(error)) noRoomAt = monotonic()
+  }
   return {
     pool,
     clock,
@@ -109,7 +116,7 @@ export async function openStore(options: {
     recent,
     readRun: async (key) =>
       recent.runs.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
-    write: (write) => commitAndTell(commits, { recent, notices, signals }, write),
+    write: (write) => commitAndTell(commits, { recent, notices, signals, failed }, write),
     due: () => commits.due(),
     async beat() {
       const sentAt = monotonic()
@@ -119,7 +126,8 @@ export async function openStore(options: {
       return silent
     },
     leave: () => forgetNodes(beatPool, node, lease.silence * forgottenAfter),
-    ready: () =>
+    ready: async () =>
+      monotonic() - noRoomAt > noRoomMs &&
       pool.query('select 1').then(
         () => true,
         () => false,
@@ -136,14 +144,16 @@ interface Told {
   recent: Recent
   notices: Notices
   signals: Signals
+  failed: (error: unknown) => void
 }
 
 /** Commits a write, and tells of it what it changed. */
 async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrite): Promise<WriteOutcome> {
-  const { recent, notices, signals } = told
+  const { recent, notices, signals, failed } = told
   const submit = (one: ThreadWrite) =>
     commits.submit(one).catch((error: unknown) => {
       recent.doubted(one)
+      failed(error)
       throw error
     })
   let done = await submit(write)

@@ -20,7 +20,12 @@ interface Answer {
   path: string
   headers: Headers
   body: string
+  /** Milliseconds from the request to its answer. */
+  took: number
 }
+
+/** Milliseconds within which every request has an answer: 5 s for a connection, 8 s for the fate of a commit, and some. */
+const answeredWithin = 15_000
 
 /** Starts a server that uses this environment only; the caller stops it. */
 export function startNode(env: Record<string, string>): Promise<App> {
@@ -61,7 +66,8 @@ export class OutageLoad {
 
   /** Every answer was 2xx, or a 503 that says what to do; what was acknowledged is there, once, and every run has completed. */
   async check(): Promise<void> {
-    for (const { status, path, headers, body } of this.answers) {
+    for (const { status, path, headers, body, took } of this.answers) {
+      assert.ok(took < answeredWithin, `${path} was answered after ${took} ms`)
       if (status === 200) continue
       assert.equal(status, 503, `${path}: ${body}`)
       const unknown = body.includes('Look whether it was done')
@@ -117,6 +123,7 @@ export class OutageLoad {
 
   async #send(url: string, path: string, body?: object): Promise<Answer> {
     const [method = '', target = ''] = path.split(' ')
+    const since = performance.now()
     const response = await fetch(url + target, {
       method,
       headers: { 'openai-beta': 'assistants=v2', 'content-type': 'application/json' },
@@ -127,6 +134,7 @@ export class OutageLoad {
       path,
       headers: response.headers,
       body: await response.text(),
+      took: performance.now() - since,
     }
     this.answers.push(answer)
     return answer
