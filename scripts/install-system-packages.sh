@@ -19,6 +19,9 @@ need git git --version
 need procps ps --version
 need util-linux unshare --version
 need chromium chromium --version
+need nginx nginx -v
+need openssl openssl version
+need systemd systemd-analyze --version
 need libfaketime dpkg -L libfaketime
 need python3-venv python3 -c 'import venv, ensurepip'
 

@@ -81,7 +81,8 @@ function installed(path: string): string[] {
 test('the tarball holds what runs, its pages and licence, and no source, test or map', () => {
   const files = program('tar', ['-tzf', tarball], folder).trim().split('\n')
   const others = files.filter(
-    (file) => !/^package\/(dist\/[\w/-]+\.js|sql\/\d{4}_\w+\.sql|docs\/[\w-]+\.md)$/.test(file),
+    (file) =>
+      !/^package\/(dist\/[\w/-]+\.js|sql\/\d{4}_\w+\.sql|docs\/[\w-]+\.md|deploy\/[\w.-]+)$/.test(file),
   )
   assert.deepEqual(others.toSorted(), [
     'package/CHANGELOG.md',

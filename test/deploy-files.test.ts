@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { exitCodes } from '../src/cli/command.ts'
+import { settings } from '../src/config.ts'
+import { root } from './support/embedded-postgres.ts'
+
+// The files that others run Threadmill with. No engine of containers runs here: what can be told from the text is.
+
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+
+interface Instruction {
+  name: string
+  /** Of the stage that it is in; '' for one without a name. */
+  stage: string
+  words: string[]
+  text: string
+}
+
+/** The instructions of the Dockerfile, with lines that go on put together. */
+const instructions: Instruction[] = []
+for (const line of read('Dockerfile')
+  .replaceAll(/^#.*\n/gm, '')
+  .replaceAll(/\\\n/g, ' ')
+  .split('\n')
+  .filter((one) => one.trim() !== '')) {
+  const [name = '', ...words] = line.trim().split(/\s+/)
+  const stage = name === 'FROM' ? (words[2] ?? '') : (instructions.at(-1)?.stage ?? '')
+  instructions.push({ name, stage, words, text: words.join(' ') })
+}
+const final = instructions.filter(({ stage }) => stage === '')
+const only = (name: string) => final.find((one) => one.name === name) ?? assert.fail(`there is no ${name}`)
+
+/** What .dockerignore lets through. */
+const ignore = read('.dockerignore').split('\n')
+const allowed = ignore.flatMap((line) => (line.startsWith('!') ? [line.slice(1)] : []))
+
+test('what the Dockerfile copies is there, and gets past .dockerignore', () => {
+  assert.equal(
+    ignore.find((line) => line !== '' && !line.startsWith('#')),
+    '*',
+  )
+  const copies = instructions.filter(({ name }) => name === 'COPY')
+  const ofContext = copies
+    .filter(({ words }) => !words[0]?.startsWith('--from='))
+    .flatMap(({ words }) => words.slice(0, -1))
+  assert.ok(ofContext.length > 10)
+  for (const path of ofContext) {
+    assert.ok(existsSync(join(root, path)), path)
+    assert.ok(allowed.includes(path), `${path} is not in .dockerignore`)
+  }
+  for (const path of allowed) assert.ok(ofContext.includes(path), `${path} is sent and not copied`)
+  const stages = new Set(instructions.map(({ stage }) => stage))
+  for (const { words, text } of copies.filter((one) => !ofContext.includes(one.words[0] ?? ''))) {
+    const from = /^--from=(\w+)$/.exec(words[0] ?? '')?.[1]
+    if (from !== undefined) assert.ok(stages.has(from), text)
+  }
+})
+
+test('the image has what the program reads beside its code: its package.json, the migrations, the errors', () => {
+  const copied = final.filter(({ name }) => name === 'COPY').flatMap(({ words }) => words.slice(0, -1))
+  for (const path of ['package.json', 'bin', 'sql', 'docs', '/build/dist', '/packages/node_modules'])
+    assert.ok(copied.includes(path), path)
+  assert.match(read('Dockerfile'), /npm ci --omit=dev [^\n]*--ignore-scripts/)
+})
+
+test('the image is slim, runs as an ordinary user, hears signals itself, and says how it is', () => {
+  for (const { words } of instructions.filter(({ name }) => name === 'FROM'))
+    assert.match(words[0] ?? '', /^node:24-slim$/)
+  const users = final.flatMap(({ name, text }, at) => (name === 'USER' ? [{ text, at }] : []))
+  assert.deepEqual(
+    users.map(({ text }) => text),
+    ['node'],
+  )
+  // Nothing is made after it that root would own, and nothing before it needs to be undone.
+  assert.ok(final.slice(users[0]?.at).every(({ name }) => !['RUN', 'COPY', 'ADD'].includes(name)))
+  assert.deepEqual(JSON.parse(only('ENTRYPOINT').text), ['node', '/app/bin/threadmill.mjs'])
+  const [, flag, program = ''] = JSON.parse(only('HEALTHCHECK').text.replace(/^.*CMD /, '')) as string[]
+  assert.equal(flag, '-e')
+  // Nobody listens there: the check says so by its exit code, without a word.
+  const check = spawnSync(process.execPath, ['-e', program], {
+    env: { ...process.env, PORT: '1' },
+    encoding: 'utf8',
+  })
+  assert.deepEqual([check.status, check.stderr], [1, ''])
+})
+
+const known = new Set<string>(Object.values(settings).map(({ name }) => name))
+
+test('the files of deployment name settings that there are', () => {
+  const named = {
+    Dockerfile: [...only('ENV').text.matchAll(/(\w+)=/g)].map(([, name = '']) => name),
+    'compose.yaml': [...read('compose.yaml').matchAll(/^ {6}([A-Z][A-Z_]+):/gm)].map(([, name = '']) => name),
+    'deploy/threadmill.service': [...read('deploy/threadmill.service').matchAll(/^Environment=(\w+)=/gm)].map(
+      ([, name = '']) => name,
+    ),
+  }
+  const others = /^(NODE_ENV|PATH|POSTGRES_(USER|PASSWORD|DB))$/
+  for (const [file, names] of Object.entries(named)) {
+    assert.ok(names.length > 1, file)
+    for (const name of names) assert.ok(known.has(name) || others.test(name), `${file}: ${name}`)
+  }
+})
+
+test('compose publishes to this machine alone as long as everyone may come in', () => {
+  const text = read('compose.yaml')
+  assert.deepEqual(
+    [...text.matchAll(/^ {6}- (\S*:8283)$/gm)].map(([, port]) => port),
+    ['127.0.0.1:8283:8283'],
+  )
+  assert.match(text, /condition: service_healthy/)
+  assert.match(text, /stop_grace_period: 20s/)
+})
+
+test('the systemd unit gives a stop its time, and does not try again what cannot succeed', () => {
+  const unit = read('deploy/threadmill.service')
+  const value = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1]
+  assert.equal(value('User'), 'threadmill')
+  assert.equal(value('KillMode'), 'mixed')
+  assert.ok(Number(value('TimeoutStopSec')) > 15)
+  assert.equal(value('Restart'), 'on-failure')
+  assert.equal(value('RestartPreventExitStatus'), `${exitCodes.usage} ${exitCodes.config}`)
+})
+
+test('nginx passes events on as they come, waits longer than a stream is silent, and takes the largest file', () => {
+  const site = read('deploy/nginx.conf')
+  const value = (name: string) => new RegExp(`^\\s*${name} (.*);$`, 'm').exec(site)?.[1]
+  assert.equal(value('proxy_buffering'), 'off')
+  assert.equal(value('proxy_request_buffering'), 'off')
+  assert.equal(value('proxy_http_version'), '1.1')
+  assert.ok(parseInt(value('proxy_read_timeout') ?? '') > 15)
+  assert.ok(parseInt(value('client_max_body_size') ?? '') * 1024 ** 2 > settings.maxFileBytes.read(null))
+  assert.doesNotMatch(site, /\$proxy_add_x_forwarded_for|\$remote_addr/)
+})
