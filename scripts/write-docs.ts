@@ -2,6 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { commands } from '../src/cli/commands.ts'
 import { settings } from '../src/config.ts'
 import type { Setting } from '../src/setting.ts'
+import { Metrics } from '../src/observe/metrics.ts'
+import { watchProcess } from '../src/observe/process-metrics.ts'
 import { commandHelp, exitCodeMeanings, overview } from '../src/cli/help.ts'
 
 // Pages that are written from the code: `npm run docs` writes them anew, and test/written-docs.test.ts compares.
@@ -55,12 +57,38 @@ export function configPage(): string {
   ].join('\n')
 }
 
+/** docs/metrics.md: everything that /metrics tells. */
+export function metricsPage(): string {
+  const { registry } = new Metrics()
+  watchProcess(registry)()
+  const rows = registry.descriptions.map(({ name, kind, labels, help }) => {
+    const shown = labels.map((label) => `\`${label}\``).join(', ')
+    return `| \`${name}\` | ${kind} | ${shown} | ${help} |`
+  })
+  return [
+    head,
+    '',
+    '# Metrics',
+    '',
+    '`GET /metrics` tells these in the text format of Prometheus, version 0.0.4. How to read them, and alerts to begin with: [observe.md](observe.md).',
+    '',
+    '| name | kind | labels | meaning |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n')
+}
+
 function block(text: string): string[] {
   return ['```', text.trimEnd(), '```']
 }
 
 /** The pages by their path from the root of the repository. */
-export const pages: Record<string, () => string> = { 'docs/cli.md': cliPage, 'docs/config.md': configPage }
+export const pages: Record<string, () => string> = {
+  'docs/cli.md': cliPage,
+  'docs/config.md': configPage,
+  'docs/metrics.md': metricsPage,
+}
 
 const root = new URL('../', import.meta.url)
 

@@ -6,6 +6,8 @@ import { Engine } from './engine/engine.ts'
 import { OpenStreams } from './http/open-streams.ts'
 import { buildServer } from './http/server.ts'
 import { reasonOf, type Log } from './log.ts'
+import { Metrics } from './observe/metrics.ts'
+import { watchProcess } from './observe/process-metrics.ts'
 import { resolveAlias } from './models/aliases.ts'
 import { createChatCompletionsModel } from './models/chat-completions.ts'
 import { createDemoModel } from './models/demo.ts'
@@ -87,7 +89,10 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
     const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir: config.dataDir, log })
     if (embedded) started.push(() => embedded.stop())
-    const store = await connect(embedded, config, log, tuning)
+    const metrics = new Metrics()
+    const unwatch = watchProcess(metrics.registry)
+    started.push(async () => unwatch())
+    const store = await connect(embedded, config, log, metrics, tuning)
     started.push(() => store.close())
     const { model, transport } = modelOf(config, tuning)
     if (transport) started.push(() => transport.close())
@@ -106,6 +111,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
     const streams = new OpenStreams()
+    metrics.sources.streams = () => streams.count
     const http = buildServer({
       store,
       log,
@@ -207,11 +213,19 @@ async function connect(
   embedded: EmbeddedPostgres | null,
   config: Config,
   log: Log,
+  metrics: Metrics,
   { silence, monotonic, alone }: Tuning,
 ): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
   try {
-    return await openStore({ connection, log, silence, monotonic, alone: alone ?? embedded !== null })
+    return await openStore({
+      connection,
+      log,
+      metrics,
+      silence,
+      monotonic,
+      alone: alone ?? embedded !== null,
+    })
   } catch (error) {
     if (error instanceof StoreStartError || embedded) throw error
     // pg's own messages name host, user and database, never the password.

@@ -4,6 +4,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>
 
 export interface Log {
+  /** Whether entries of the level debug are written: who asks need not make them in vain. */
+  readonly verbose: boolean
   debug(message: string, fields?: LogFields): void
   info(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
@@ -18,7 +20,8 @@ export function createLog(level: LogLevel, write = (line: string) => process.std
     if (rank[entryLevel] < rank[level]) return
     write(JSON.stringify({ time: new Date().toISOString(), level: entryLevel, message, ...fields }) + '\n')
   }
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  const verbose = rank[level] === rank.debug
+  return { verbose, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
 /** What an unknown thrown value says of itself, without its stack. */

@@ -39,8 +39,8 @@ test('of many servers that start at once on an empty database each gets its stor
   const stores = await Promise.all(starts)
   try {
     assert.deepEqual(
-      await Promise.all(stores.map((store) => store.ready())),
-      stores.map(() => true),
+      await Promise.all(stores.map((store) => store.readiness())),
+      stores.map(() => 'ready'),
     )
     assert.equal(new Set(stores.map((store) => store.node)).size, 20)
   } finally {

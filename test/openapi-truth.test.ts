@@ -164,7 +164,7 @@ test('files, models and the pages of the service are as /openapi.json says', asy
   await assert.rejects(client.files.retrieve(made.id), OpenAI.NotFoundError)
   const { data } = await client.models.list()
   await client.models.retrieve(data[0]?.id ?? '')
-  for (const path of ['/', '/healthz', '/readyz', '/openapi.json', '/docs']) await ask(path)
+  for (const path of ['/', '/healthz', '/readyz', '/metrics', '/openapi.json', '/docs']) await ask(path)
 })
 
 test('the files of version 1 are as /openapi.json says', async () => {

@@ -33,19 +33,20 @@ const otherTests = tests.filter(({ path }) => path !== relative(root, fileURLToP
 const imports: Record<string, string[]> = {
   contract: [],
   domain: ['contract'],
-  store: ['domain', 'contract', 'log'],
+  observe: ['domain', 'contract', 'log'],
+  store: ['observe', 'domain', 'contract', 'log'],
   models: ['domain', 'contract', 'log'],
   tools: ['store', 'models', 'domain', 'contract', 'log'],
   memory: ['tools', 'store', 'models', 'domain', 'contract', 'log'],
-  engine: ['memory', 'tools', 'models', 'store', 'domain', 'contract', 'log'],
-  http: ['store', 'domain', 'contract', 'log'],
+  engine: ['memory', 'tools', 'models', 'store', 'observe', 'domain', 'contract', 'log'],
+  http: ['store', 'observe', 'domain', 'contract', 'log'],
   // Single files.
   log: [],
   // Settings are judged by those who use them.
   setting: [],
   config: ['setting', 'models', 'contract', 'log'],
   'self-url': ['config'],
-  app: ['config', 'self-url', 'http', 'engine', 'memory', 'tools', 'models', 'store', 'log'],
+  app: ['config', 'self-url', 'http', 'engine', 'memory', 'tools', 'models', 'store', 'observe', 'log'],
   cli: ['app', 'config', 'store', 'domain', 'contract', 'log'],
   main: ['cli'],
 }

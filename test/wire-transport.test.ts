@@ -175,6 +175,10 @@ test('every answer carries its request id, the API version and how long it took'
     JSON.stringify({ assistant_id: ids.assistant, stream: true }),
   )
   await stream.text()
+  const longest = Math.max(
+    ...[good, bad, stream].map(({ headers }) => Number(headers.get('openai-processing-ms'))),
+  )
+  assert.ok(longest > 0, 'not always 0')
   for (const { headers } of [good, bad, stream]) {
     assert.match(headers.get('x-request-id') ?? '', /^req_[0-9a-f]{32}$/)
     assert.match(headers.get('openai-processing-ms') ?? '', /^\d+$/)

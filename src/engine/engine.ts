@@ -71,6 +71,8 @@ export class Engine {
     })
     this.#sweeping = new Cadence(() => this.#sweepOnce(), sweepMs)
     this.#purging = new Cadence(() => this.#purge(), sweepMs)
+    store.metrics.sources.executing = () => this.#tasks.size
+    store.metrics.sources.capacity = () => capacity
     store.room.open(() => (takesRuns() ? capacity - this.#tasks.size : 0), onEnd)
     this.#unwatch = store.signals.watchAll((run) => this.#onChange(run))
   }
@@ -120,7 +122,7 @@ export class Engine {
   #onChange(run: RunRecord): void {
     const { state } = run
     if (state.status === 'queued') {
-      if (state.owner === this.#options.store.node) this.#tasks.start(run)
+      if (state.owner === this.#options.store.node) this.#begin(run, run.state.version === 1)
       else void this.#claim()
       return
     }
@@ -129,15 +131,32 @@ export class Engine {
     else if (isTerminal(state.status)) task?.interrupt('gone')
   }
 
+  /** Starts a run that is this node's; `atOnce`: it has been since it was created. */
+  #begin(run: RunRecord, atOnce: boolean): void {
+    const { store } = this.#options
+    const { state, created_at } = run
+    const first = state.turns === 0 && state.attempts === 0
+    if (first) store.metrics.queuedSeconds.observe(atOnce ? 0 : store.clock.now() - created_at)
+    this.#tasks.start(run)
+  }
+
   /** The store failed under a task: its run is handed back as soon as the store answers again. */
   async #abandon(run: RunRecord, cause: unknown): Promise<void> {
     const { log } = this.#options
-    log.error('a run could not be carried on', { run: run.id, reason: reasonOf(cause) })
+    log.error('a run could not be carried on', {
+      run: run.id,
+      thread: run.thread_id,
+      reason: reasonOf(cause),
+    })
     try {
       await this.#sweep.handBack(run)
     } catch (error) {
       // The next sweeps find it again.
-      log.error('a run could not be handed back', { run: run.id, reason: reasonOf(error) })
+      log.error('a run could not be handed back', {
+        run: run.id,
+        thread: run.thread_id,
+        reason: reasonOf(error),
+      })
     }
   }
 
@@ -170,7 +189,7 @@ export class Engine {
     try {
       const runs = await claimRuns(store.pool, store.node, places.count)
       if (runs.length === places.count) this.#backlog = true
-      for (const run of runs) this.#tasks.start(run)
+      for (const run of runs) this.#begin(run, false)
     } catch (error) {
       this.#backlog = true
       throw error

@@ -75,6 +75,7 @@ export class Heartbeat {
     if (store.lease.held) return this.#watch()
     if (this.#lost) return
     this.#lost = true
+    store.metrics.leaseLosses.add()
     log.warn('this node could not beat in time and leaves its runs to others', {
       silence: store.lease.silence,
     })

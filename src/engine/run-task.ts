@@ -16,6 +16,7 @@ import { announce, commitTransition, rowsOf, type RowsAndEvents } from '../store
 import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
 import { noRows, type WrittenRows } from '../store/thread-write.ts'
+import { ModelCall } from './model-call.ts'
 import { TurnLog } from './turn-log.ts'
 
 /** Milliseconds between two tries of a commit for which the database has no room. */
@@ -177,11 +178,16 @@ export class RunTask {
     const isOurs = this.#isOurs()
     if (context.kind === 'over_budget')
       return isOurs ? { overBudget: context.budget } : { interrupted: 'gone' }
+    if (!isOurs) {
+      context.sent()
+      return { interrupted: 'gone' }
+    }
+    const call = new ModelCall(this.#deps, this.#run, context.request)
     try {
-      if (!isOurs) return { interrupted: 'gone' }
       const end = await model.complete(
         context.request,
         (event) => {
+          call.heard()
           context.sent()
           const now = store.clock.now()
           if (event.type === 'text') turn.text(event.text, now)
@@ -191,11 +197,14 @@ export class RunTask {
         },
         this.#abort.signal,
       )
+      call.ended(end)
       return { end }
     } catch (error) {
+      call.failed(error, this.#interruption !== null)
       if (this.#interruption !== null) return { interrupted: this.#interruption }
       if (error instanceof ModelError) return { failure: { code: error.code, message: error.message } }
-      log.error('a model call failed unexpectedly', { run: this.#run.id, reason: reasonOf(error) })
+      const { id, thread_id } = this.#run
+      log.error('a model call failed unexpectedly', { run: id, thread: thread_id, reason: reasonOf(error) })
       return { failure: { code: 'server_error', message: 'The server failed while it called the model.' } }
     } finally {
       context.sent()
@@ -342,6 +351,7 @@ export class RunTask {
       const { status } = this.#run.state
       log.debug('a late event was dropped', {
         run: this.#run.id,
+        thread: this.#run.thread_id,
         event: event.type,
         status,
         ended: isTerminal(status),

@@ -67,12 +67,14 @@ export class Sweep {
     const lease = leaseOf(run.state)
     if (lease === null) return
     const untouched = ownerLeft && run.state.status === 'queued'
-    await applyRunEvent(store, run, () => {
+    const done = await applyRunEvent(store, run, () => {
       const now = store.clock.now()
       return {
         event: untouched ? { type: 'release', lease, now } : { type: 'lose_lease', lease, maxAttempts, now },
       }
     })
+    if (done.kind !== 'applied') return
+    store.metrics.runsRecovered.with(lease.node === store.node ? 'lost_track' : 'silent_server').add()
   }
 
   /** The present tasks are being given up: their runs need no grace before they are handed back. */
@@ -97,6 +99,7 @@ export class Sweep {
         await work(run).catch((error: unknown) =>
           this.#options.log.warn('a sweep could not look after a run', {
             run: run.id,
+            thread: run.thread_id,
             reason: reasonOf(error),
           }),
         )
@@ -142,7 +145,10 @@ export class Sweep {
     await this.#each(
       orphans.map(({ run }) => run),
       (run) => {
-        this.#options.log.warn('taking over a run of a node that fell silent', { run: run.id })
+        this.#options.log.warn('taking over a run of a node that fell silent', {
+          run: run.id,
+          thread: run.thread_id,
+        })
         return this.handBack(run, left.has(run.id))
       },
     )

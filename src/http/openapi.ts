@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { Type, type TSchema } from 'typebox'
 import { eventData } from '../contract/events.ts'
 import { policyHeader, threadPolicies } from '../contract/thread-policy.ts'
 import { Literals } from '../contract/schema.ts'
+import { version } from '../observe/version.ts'
 import {
   operationObject,
   pageObject,
@@ -84,10 +84,6 @@ export function openApiDocument({ operations, pages }: Routes): Document {
     paths,
     components: { schemas: components.schemas, parameters, headers },
   }
-}
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
 }
 
 /** Whether they are one operation in two dialects. */

@@ -171,16 +171,10 @@ export async function streamRun(
     const key = ownedBy(pending.run, owner)
     const { stream, result: run } = await streaming(context, key, () => commit(key, keeping))
     tell(reply)
-    timed(reply)
     stream.open(reply, run, { after: logStart, version: 0 })
     context.store.signals.publish(run.id, creationBatch(run, newThread))
     context.store.signals.changed(run)
   })
-}
-
-/** How long it took to begin a stream, which is sent past the hook that says so of other answers. */
-function timed(reply: FastifyReply): void {
-  reply.header('openai-processing-ms', Math.ceil(reply.elapsedTime))
 }
 
 /** A stream that listens before `commit` and is forgotten if that fails. */
@@ -293,7 +287,6 @@ export async function streamOutputs(
     stream.close()
     return streamRepeated(context, reply, run, keep)
   }
-  timed(reply)
   const { version } = run.state
   stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })
 }
@@ -307,6 +300,5 @@ async function streamRepeated(
 ): Promise<void> {
   const term = (await answeredTerm(context.store.pool, run)) ?? logStart.term
   await keepRepeated(context, keep.stream(() => term)(run))
-  timed(reply)
   await rejoinRun(context, reply, run, { term, no: -1 }, 'stop')
 }

@@ -11,6 +11,7 @@ import type { RunKey } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import type { HttpContext } from './context.ts'
 import { EventFollower, type FollowFrom } from './event-follower.ts'
+import { answered } from './observed.ts'
 import { EventStream } from './sse.ts'
 
 /** How often a quiet stream looks whether something happened without a word, as it may on another node. */
@@ -56,7 +57,11 @@ export class RunStream {
       deliver: (event, place) => this.#send(event, showPlace(place)),
       ready: () => stream.ready(),
       failed: (error) =>
-        this.#context.log.warn('a stream could not read its run', { run: run.id, reason: reasonOf(error) }),
+        this.#context.log.warn('a stream could not read its run', {
+          run: run.id,
+          thread: run.thread_id,
+          reason: reasonOf(error),
+        }),
     })
     // Whoever comes after the end has nothing to wait for.
     if (isTerminal(run.state.status)) void this.#finish(run)
@@ -70,6 +75,8 @@ export class RunStream {
   }
 
   #begin(reply: FastifyReply): EventStream | null {
+    // It is sent past the hook that does this for other answers.
+    answered(this.#context, reply.request, reply)
     const headers = Object.fromEntries(
       Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
     )
@@ -130,7 +137,7 @@ export class RunStream {
       if (run === null) this.#endWithout()
       else if (isTerminal(run.state.status)) await this.#finish(run)
     } catch {
-      log.warn('a stream could not look up its run', { run: id })
+      log.warn('a stream could not look up its run', { run: id, thread: thread_id })
     }
   }
 

@@ -11,6 +11,7 @@ import { checkOverride, dialectOf, withoutMount, type Dialect } from './dialect.
 import { answerError } from './error-answer.ts'
 import { Idempotency } from './idempotency.ts'
 import { gatherRoutes } from './openapi.ts'
+import { answered } from './observed.ts'
 import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { docsRoutes } from './routes/docs.ts'
@@ -19,6 +20,7 @@ import { memgptAssistantRoutes } from './routes/memgpt-assistants.ts'
 import { memgptRunRoutes } from './routes/memgpt-runs.ts'
 import { memgptThreadRoutes } from './routes/memgpt-threads.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { modelRoutes } from './routes/models.ts'
 import { runEventRoutes } from './routes/run-events.ts'
 import { runRoutes } from './routes/runs.ts'
@@ -63,7 +65,9 @@ export function buildServer(context: HttpContext): FastifyInstance {
   registerBodyParsers(app)
   registerCors(app, context.allowedOrigins)
   registerV1Era(app)
+  app.decorateRequest('receivedAt', 0)
   app.addHook('onRequest', async (request, reply) => {
+    request.receivedAt = performance.now()
     standardHeaders(request, reply, answerDialect(request) ?? dialectFor(request.raw))
   })
   // Before the body is read, and after CORS has said who may read the answer.
@@ -73,8 +77,8 @@ export function buildServer(context: HttpContext): FastifyInstance {
     if (request.is404) throw unknownUrl(request.method, request.originalUrl)
     done()
   })
-  app.addHook('onSend', async (_request, reply) => {
-    reply.header('openai-processing-ms', Math.ceil(reply.elapsedTime))
+  app.addHook('onSend', async (request, reply) => {
+    answered(context, request, reply)
     // The next request had better go to a server that stays.
     if (context.stopping.aborted) reply.header('connection', 'close')
   })
@@ -92,6 +96,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     runEventRoutes,
     stepRoutes,
     fileRoutes,
+    metricsRoute,
     v1FileRoutes,
     memgptAssistantRoutes,
     memgptThreadRoutes,

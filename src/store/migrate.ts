@@ -29,11 +29,11 @@ export async function readMigrations(): Promise<Migration[]> {
 }
 
 /**
- * Brings the database to this binary's schema. Throws StoreStartError when Postgres is of an unsupported
+ * Brings the database to this binary's schema, and answers its number. Throws StoreStartError when Postgres is of an unsupported
  * version, or when the database was migrated by a newer binary to a schema that does not serve this one.
  * `migrations` are this binary's own, but for tests.
  */
-export async function migrate(connection: Connection, migrations?: Migration[]): Promise<void> {
+export async function migrate(connection: Connection, migrations?: Migration[]): Promise<number> {
   const client = new pg.Client({
     ...connection,
     connectionTimeoutMillis: 10_000,
@@ -43,7 +43,7 @@ export async function migrate(connection: Connection, migrations?: Migration[]):
   try {
     await checkVersion(client)
     await client.query('select pg_advisory_lock($1)', [lockKey])
-    await migrateLocked(client, migrations ?? (await readMigrations()))
+    return await migrateLocked(client, migrations ?? (await readMigrations()))
   } finally {
     // Closing the session gives the lock back.
     await client.end()
@@ -63,11 +63,16 @@ async function checkVersion(client: pg.Client): Promise<void> {
 }
 
 /** The oldest binary that the database serves, by the newest migration that it knows; only newer databases are asked. */
-async function oldestServed(client: pg.Client): Promise<number> {
+async function oldestServed(client: pg.Client | pg.Pool): Promise<number> {
   const { rows } = await client.query<{ serves: number }>(
     'select max(serves) as serves from threadmill_migrations',
   )
   return rows[0]?.serves ?? Infinity
+}
+
+/** Whether the database, which a newer version may have migrated since, still serves a binary that knows schema `known`. */
+export async function serves(pool: pg.Pool, known: number): Promise<boolean> {
+  return (await oldestServed(pool)) <= known
 }
 
 const bookText = `create table if not exists threadmill_migrations (
@@ -89,7 +94,7 @@ export async function lockMigrations(client: pg.ClientBase): Promise<void> {
   await client.query('select pg_advisory_xact_lock($1)', [lockKey])
 }
 
-async function migrateLocked(client: pg.Client, migrations: Migration[]): Promise<void> {
+async function migrateLocked(client: pg.Client, migrations: Migration[]): Promise<number> {
   await client.query(bookText)
   const { rows } = await client.query<{ number: number }>('select number from threadmill_migrations')
   const done = new Set(rows.map((row) => row.number))
@@ -112,4 +117,5 @@ async function migrateLocked(client: pg.Client, migrations: Migration[]): Promis
       throw error
     }
   }
+  return known
 }

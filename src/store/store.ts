@@ -3,14 +3,16 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Log } from '../log.ts'
+import { Metrics, type PoolState } from '../observe/metrics.ts'
 import { keepAssistants } from './assistants.ts'
 import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
 import { GroupCommit, type Lane } from './group-commit.ts'
-import { migrate } from './migrate.ts'
+import { migrate, serves } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes, silenceOthers } from './nodes.ts'
 import { Notices } from './notices.ts'
+import { countWrite, observedLane } from './observed-lane.ts'
 import { Room } from './places.ts'
 import { createPool, hadNoRoom, type Connection } from './pool.ts'
 import { Promotions, type Followed } from './promotion.ts'
@@ -20,6 +22,8 @@ import { announce, type RunKey } from './run-writes.ts'
 import { getRun } from './runs.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
+
+export type Readiness = 'ready' | 'database unavailable' | 'database full' | 'database too new'
 
 export interface Store {
   readonly pool: pg.Pool
@@ -32,6 +36,8 @@ export interface Store {
   /** For how many more runs. */
   readonly room: Room
   readonly recent: Recent
+  /** What this server counts of itself. */
+  readonly metrics: Metrics
   /** A run as it is now, or null if there is none. */
   readRun(key: RunKey): Promise<RunRecord | null>
   /** Commits a write to a thread, together with the others of the same moment. */
@@ -42,8 +48,11 @@ export interface Store {
   beat(): Promise<string[]>
   /** Says that this node is gone for good: what it still owns may be taken at once. Nothing may beat any more. */
   leave(): Promise<void>
-  /** Whether Postgres answers a query now, and has refused no write of late because it had no room for it. */
-  ready(): Promise<boolean>
+  /**
+   * Whether requests can be served now: Postgres answers a query, has refused no write of late because it had no room for it,
+   * and its schema still serves this version.
+   */
+  readiness(): Promise<Readiness>
   /** Waits for the writes under way and closes all connections. */
   close(): Promise<void>
 }
@@ -74,9 +83,10 @@ export async function openStore(options: {
   silence?: number
   /** No other process writes to the database, as long as this one has it. */
   alone?: boolean
+  metrics?: Metrics
 }): Promise<Store> {
-  const { connection, log, monotonic = () => performance.now() } = options
-  await migrate(connection)
+  const { connection, log, monotonic = () => performance.now(), metrics = new Metrics() } = options
+  const schema = await migrate(connection)
   // Flushes and heartbeats never wait behind reads.
   const pool = createPool(connection, { max: 10, name: 'reads', log, bounds: bounds.reads })
   const flushPool = createPool(connection, { max: 1, name: 'writes', log, bounds: bounds.writes })
@@ -97,11 +107,17 @@ export async function openStore(options: {
   notices.start()
   const tell = ({ write, run, batch }: Followed) => {
     recent.followed(write)
+    countWrite(metrics, write)
     notices.tell(write)
     announce({ signals }, run, batch)
   }
   const promotions = new Promotions({ pool: flushPool, room, node, now: () => clock.now(), tell })
-  const commits = new GroupCommit(laneOf(flushPool, promotions))
+  const commits = new GroupCommit(observedLane(laneOf(flushPool, promotions), metrics))
+  metrics.sources.pools = () => [
+    poolState('reads', pool),
+    poolState('writes', flushPool),
+    poolState('heartbeat', beatPool),
+  ]
   let noRoomAt = -Infinity
   const failed = (error: unknown) => {
     if (hadNoRoom(error)) noRoomAt = monotonic()
@@ -114,9 +130,10 @@ export async function openStore(options: {
     lease,
     room,
     recent,
+    metrics,
     readRun: async (key) =>
       recent.runs.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
-    write: (write) => commitAndTell(commits, { recent, notices, signals, failed }, write),
+    write: (write) => commitAndTell(commits, { recent, notices, signals, metrics, failed }, write),
     due: () => commits.due(),
     async beat() {
       const sentAt = monotonic()
@@ -126,12 +143,13 @@ export async function openStore(options: {
       return silent
     },
     leave: () => forgetNodes(beatPool, node, lease.silence * forgottenAfter),
-    ready: async () =>
-      monotonic() - noRoomAt > noRoomMs &&
-      pool.query('select 1').then(
-        () => true,
-        () => false,
-      ),
+    readiness: async () => {
+      if (monotonic() - noRoomAt <= noRoomMs) return 'database full'
+      return serves(pool, schema).then(
+        (yes) => (yes ? 'ready' : 'database too new'),
+        () => 'database unavailable',
+      )
+    },
     async close() {
       await within(closingMs, commits.idle())
       // A connection that is dead without a word never ends.
@@ -144,12 +162,13 @@ interface Told {
   recent: Recent
   notices: Notices
   signals: Signals
+  metrics: Metrics
   failed: (error: unknown) => void
 }
 
 /** Commits a write, and tells of it what it changed. */
 async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrite): Promise<WriteOutcome> {
-  const { recent, notices, signals, failed } = told
+  const { recent, notices, signals, metrics, failed } = told
   const submit = (one: ThreadWrite) =>
     commits.submit(one).catch((error: unknown) => {
       recent.doubted(one)
@@ -164,10 +183,15 @@ async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrit
   }
   if (done.outcome !== 'ok') return done
   recent.written(write, done)
+  countWrite(metrics, write)
   notices.tell(write)
   if (write.kind === 'log') signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
   const { counter: _, ...outcome } = done
   return outcome
+}
+
+function poolState(name: string, { options, totalCount, idleCount, waitingCount }: pg.Pool): PoolState {
+  return { name, most: options.max, total: totalCount, idle: idleCount, waiting: waitingCount }
 }
 
 function laneOf(pool: pg.Pool, promotions: Promotions): Lane {

@@ -12,7 +12,7 @@ export function serviceRoutes(app: FastifyInstance, { store, stopping }: HttpCon
       'Threadmill serves the OpenAI Assistants API here.',
       'Point an OpenAI SDK at this address with the path /v1 as its base URL.',
       '/docs describes the API, and /openapi.json does so for programs.',
-      '/v1/models lists the models; /healthz and /readyz tell how the server is.',
+      '/v1/models lists the models; /healthz, /readyz and /metrics tell how the server is.',
       '',
     ].join('\n')
   })
@@ -23,8 +23,9 @@ export function serviceRoutes(app: FastifyInstance, { store, stopping }: HttpCon
   // Ready: requests can be served now.
   app.get('/readyz', { config: { page: ready } }, async (_request, reply) => {
     if (stopping.aborted) return reply.code(503).send({ status: 'stopping' })
-    if (!(await store.ready())) return reply.code(503).send({ status: 'database unavailable' })
-    return { status: 'ready' }
+    const status = await store.readiness()
+    if (status !== 'ready') reply.code(503)
+    return { status }
   })
 }
 
@@ -51,6 +52,6 @@ const ready: ServicePage = {
   summary: 'Tells whether requests can be served now.',
   answers: {
     200: json('They can.', 'ready'),
-    503: json('They cannot.', 'stopping', 'database unavailable'),
+    503: json('They cannot.', 'stopping', 'database unavailable', 'database full', 'database too new'),
   },
 }

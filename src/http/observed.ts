@@ -1,0 +1,42 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { HttpContext } from './context.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Milliseconds of the monotonic clock; 0 if the request was refused before it could be noted. */
+    receivedAt: number
+  }
+}
+
+/** Methods that are told apart in metrics; what else clients send is one. */
+const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+/** Notes an answer that is about to be sent: its time for the client (wire.md §1), and what is counted and logged of it. */
+export function answered({ store, log }: HttpContext, request: FastifyRequest, reply: FastifyReply): void {
+  const ms = request.receivedAt === 0 ? 0 : performance.now() - request.receivedAt
+  reply.header('openai-processing-ms', Math.ceil(ms))
+  const { method, id } = request
+  // The pattern, not the path: ids would make a metric of every thread.
+  const route = request.routeOptions.url ?? 'unknown'
+  const { requests, requestSeconds } = store.metrics
+  const knownMethod = methods.has(method) ? method : 'other'
+  requests.with(route, knownMethod, String(reply.statusCode)).add()
+  requestSeconds.with(route, knownMethod).observe(ms / 1000)
+  if (log.verbose) {
+    const status = reply.statusCode
+    log.debug('a request was answered', {
+      request: id,
+      method,
+      route,
+      status,
+      ms: Math.round(ms),
+      ...named(request),
+    })
+  }
+}
+
+/** The thread and run that a request names. */
+function named({ params }: FastifyRequest): { thread?: string; run?: string } {
+  const { thread_id: thread, run_id: run } = (params ?? {}) as Record<string, string | undefined>
+  return { thread, run }
+}
