@@ -99,3 +99,22 @@ test('whoever waits for the lane is in its next batch, or sends at once if it is
   await Promise.all(waiting)
   await commits.idle()
 })
+
+test('a write is not kept waiting by those that ask, one after the other, when it would be sent', async () => {
+  let asked = 0
+  let askedBefore = -1
+  const commits = new GroupCommit({
+    commit: async (batch) => {
+      if (askedBefore < 0) askedBefore = asked
+      return batch.map(() => ({ outcome: 'ok' }))
+    },
+    committed: async (batch) => batch.map(() => false),
+  })
+  const written = commits.submit({ kind: 'create_thread', thread: newThread(), messages: [] })
+  while (asked < 100) {
+    await commits.due()
+    asked += 1
+  }
+  await written
+  assert.ok(askedBefore < 3, `${askedBefore} had been told that it would be sent at once`)
+})

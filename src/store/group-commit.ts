@@ -146,7 +146,8 @@ export class GroupCommit {
       if (this.#before.length > 0) {
         for (const resolve of this.#before.splice(0)) resolve()
         await nextTurn()
-        continue
+        // Who asks by now is told before the next batch: else, with many that ask, there would never be one.
+        if (this.#waiting.length === 0) continue
       }
       const patient = this.#takePatient()
       const batch = patient ?? this.#take()
