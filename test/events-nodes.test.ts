@@ -129,6 +129,23 @@ test('a cancel on another node reaches the owner without waiting for a beat', as
   assert.deepEqual(await allEvents(other, { thread, run }), seen)
 })
 
+test('a notice that is none of ours, of another program or of a later version, is passed over', async () => {
+  const { assistant, thread } = await readyToRun(server)
+  mock.reset()
+  mock.next(hang())
+  for (const payload of ['', 'hm?', 'null', '[]', '["x"]', '["x",[null]]', '["x",[1]]', '["x",[{}]]']) {
+    await db.sql('select pg_notify($1, $2)', ['threadmill_runs', payload])
+  }
+  const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
+  await mock.received(0)
+  // What comes behind it is heard.
+  const since = performance.now()
+  const cancelled = await other.fetch(`/v1/threads/${thread}/runs/${run.id}/cancel`, { method: 'POST' })
+  assert.equal(cancelled.status, 200)
+  await client.beta.threads.runs.poll(run.id, { thread_id: thread })
+  assert.ok(performance.now() - since < 900)
+})
+
 test('after a takeover the abandoned message is closed as incomplete, then the new one begins, for everyone', async () => {
   const { assistant, thread } = await readyToRun(server)
   const held = gate()

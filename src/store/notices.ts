@@ -150,7 +150,7 @@ export class Notices {
   }
 
   #hear(payload: string): void {
-    const [from, notices] = JSON.parse(payload) as [string, Notice[]]
+    const [from, notices] = readPayload(payload)
     if (from === this.#options.node) return
     for (const notice of notices) this.#take(notice)
   }
@@ -169,6 +169,25 @@ export class Notices {
       () => {},
     )
   }
+}
+
+/** The node that sent a payload, and what it tells. Whoever reaches the database can send on the channel, also what is none of ours. */
+function readPayload(payload: string): [from: unknown, Notice[]] {
+  let value: unknown
+  try {
+    value = JSON.parse(payload)
+  } catch {
+    return [null, []]
+  }
+  const [from, notices] = Array.isArray(value) ? (value as unknown[]) : []
+  return [from, Array.isArray(notices) ? notices.filter(isNotice) : []]
+}
+
+function isNotice(value: unknown): value is Notice {
+  if (!Array.isArray(value)) return false
+  const [id, thread, project, , status, term, no] = value as unknown[]
+  const texts = [id, thread, project, status].every((one) => typeof one === 'string')
+  return texts && [term, no].every((one) => typeof one === 'number')
 }
 
 /** Notices as payloads, each with the node that they are from. */
