@@ -7,9 +7,11 @@ import { createLog } from '../src/log.ts'
 import { committedWrites } from '../src/store/committed-writes.ts'
 import type { ThreadWrite } from '../src/store/thread-write.ts'
 import { waitingRunState } from '../src/domain/run.ts'
+import { enterThread } from '../src/store/enter-thread.ts'
+import type { Store } from '../src/store/store.ts'
 import { judgingFetch } from './support/contract.ts'
 import { atEnd } from './support/database.ts'
-import { text } from './support/mock-model.ts'
+import { gate, text } from './support/mock-model.ts'
 import { startPgProxy } from './support/pg-proxy.ts'
 import { advance, keyOf, lease, newMessage, newRun, newThread, now, usage } from './support/records.ts'
 import { startServer, type TestServer } from './support/server.ts'
@@ -115,7 +117,7 @@ test('what waits is told from what does not by ids that only it has, also when i
   await store.write({ kind: 'create_thread', thread, messages: [], run: holder })
   assert.deepEqual(await committedWrites(store.pool, writes), [false, false])
   for (const write of writes) {
-    assert.deepEqual(await store.write(write), { outcome: 'ok', holder: holder.id })
+    assert.deepEqual(await store.write(write), { outcome: 'ok' })
   }
   assert.deepEqual(await committedWrites(store.pool, writes), [true, true])
   const other: ThreadWrite = { ...messageEntry, messages: [newMessage(thread.id, 'a')] }
@@ -160,4 +162,30 @@ test('what is to replace a run and cannot cancel it was acknowledged all the sam
   assert.equal((await threads.runs.poll(holder, { thread_id: thread })).status, 'cancelled')
   letGo()
   assert.deepEqual(await textsOf(thread), ['Good morning?', 'instead'])
+})
+
+test('what was to replace a run cancels nobody who got the thread after it, however late it hears that it was taken', async () => {
+  const { threads } = server.client.beta
+  const { assistant, thread, holder, letGo } = await queueing(server).heldThread()
+  const held = gate()
+  mock.next(text(held.opened, 'Second.'))
+  const waits = await threads.runs.create(thread, { assistant_id: assistant }, queue)
+  // The answer of the write comes when all that was before the run that waits has been, and that run has the thread.
+  const late: Store = {
+    ...server.app.store,
+    async write(write) {
+      const done = await server.app.store.write(write)
+      if (write.kind !== 'enqueue' || done.outcome !== 'ok') return done
+      letGo()
+      await threads.runs.poll(holder, { thread_id: thread })
+      await mock.received(1)
+      return { outcome: 'ok' }
+    },
+  }
+  const messages = [newMessage(thread, 'instead')]
+  const entered = await enterThread(late, { kind: 'append', thread: keyOf(thread), messages }, () => 'replace')
+  assert.equal(entered.outcome, 'ok')
+  held.open()
+  assert.equal((await threads.runs.poll(waits.id, { thread_id: thread })).status, 'completed')
+  assert.deepEqual(await textsOf(thread), ['Good morning?', 'First.', 'instead', 'Second.'])
 })

@@ -5,7 +5,6 @@ import { keepNothing, type KeptAnswer } from './idempotency.ts'
 import { applyRunEvent, type RunKey } from './run-writes.ts'
 import type { Store } from './store.ts'
 import { replacedInQueue } from './thread-queue.ts'
-import { getActiveRunId } from './threads.ts'
 import type { ThreadKey, ThreadWrite } from './thread-write.ts'
 
 // How a run or a message comes to a thread: at once if nobody holds it, else as the thread's policy says.
@@ -44,23 +43,17 @@ export async function enterThread(
     if (later.outcome !== 'ok') continue
     // What waits is there whether or not this succeeds, and must not be sent again: a sweep cancels what is left.
     const by = (waiting ?? write.messages[0])?.id ?? ''
-    if (front) await replace(store, write.thread, by, later.holder).catch(() => {})
+    if (front) await replace(store, write.thread, by).catch(() => {})
     return { outcome: 'ok', run: waiting }
   }
 }
 
-/** Cancels the run that holds the thread, and those that were to replace it before `by`, a run or message. */
-async function replace(
-  store: Store,
-  thread: ThreadKey,
-  by: string,
-  holder: string | undefined,
-): Promise<void> {
+/** Cancels what `by`, a run or message that waits, is to replace. */
+async function replace(store: Store, thread: ThreadKey, by: string): Promise<void> {
   const { project_id, id: thread_id } = thread
-  const held = holder ?? (await getActiveRunId(store.pool, project_id, thread_id))
-  // The earlier first: they must not get the thread in between.
-  const replaced = [...(await replacedInQueue(store.pool, thread, by)), ...(held ? [held] : [])]
-  for (const id of replaced) if (id !== by) await cancelReplaced(store, { project_id, thread_id, id })
+  for (const id of await replacedInQueue(store.pool, thread, by)) {
+    await cancelReplaced(store, { project_id, thread_id, id })
+  }
 }
 
 /** Cancels a run that is replaced; one that has ended, or is being cancelled, is no obstacle. */

@@ -126,14 +126,30 @@ export async function clearQueues(client: pg.ClientBase, threads: string[]): Pro
   await client.query({ name: 'clear_thread_queues', text: clearText, values: [threads] })
 }
 
+// The one that holds the thread comes last: none of the others must get it in between.
 const replacedText = `
-select q.run_id as id from thread_queue q
-where q.thread_id = $2 and q.project_id = $1 and q.front and q.run_id is not null and q.place < (
-  select f.place from thread_queue f
-  where f.thread_id = $2 and (f.run_id = $3 or f.messages -> 0 ->> 'id' = $3) limit 1)
-order by q.place`
+with own as materialized (
+  select place from thread_queue
+  where thread_id = $2 and project_id = $1 and (run_id = $3 or messages -> 0 ->> 'id' = $3) limit 1
+)
+select id from (
+  select q.run_id as id, q.place from own
+  cross join lateral (
+    select run_id, place from thread_queue
+    where thread_id = $2 and front and run_id is not null and place < own.place
+  ) q
+  union all
+  select t.active_run_id, null from own
+  cross join lateral (
+    select active_run_id from threads where id = $2 and active_run_id is not null and deleted_at is null limit 1
+  ) t
+) r
+order by place nulls last`
 
-/** The runs that wait to replace the one that holds the thread, and came before `id`, a run or message that does the same. */
+/**
+ * The runs that `id`, a run or message which waits at the front, is to replace: those that came before it to do the same, and the
+ * one that holds the thread. None if it waits no more: who holds the thread now came behind it.
+ */
 export async function replacedInQueue(
   pool: pg.Pool,
   { project_id, id: thread }: ThreadKey,

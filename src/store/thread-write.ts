@@ -87,8 +87,6 @@ export type WriteOutcome =
   | {
       outcome: 'ok'
       metadata?: Metadata
-      /** Of what waits now: the run for which it does. */
-      holder?: string
       /** The thread's counter before it, for what the store keeps of threads. */
       counter?: number
     }
@@ -126,7 +124,7 @@ export async function commitThreadWrites(
   waits = false,
 ): Promise<BatchOutcome[]> {
   const { name, text, takes } = statementFor(batch, waits)
-  return outcomesOf(batch, await queryOnce<OutcomeRow>(pool, name, text, inWords(batch, takes, false)))
+  return outcomesOf(await queryOnce<OutcomeRow>(pool, name, text, inWords(batch, takes, false)))
 }
 
 /** The same within a transaction, which will also give threads that are left to those that wait for them. */
@@ -137,7 +135,7 @@ export async function writeThreads(
 ): Promise<BatchOutcome[]> {
   const { name, text, takes } = statementFor(batch, waits)
   const { rows } = await client.query<OutcomeRow>({ name, text, values: inWords(batch, takes, true) })
-  return outcomesOf(batch, rows)
+  return outcomesOf(rows)
 }
 
 function inWords(batch: ThreadWrite[], takes: readonly number[], leaves: boolean): string[] {
@@ -158,15 +156,13 @@ interface OutcomeRow {
   base: number | null
 }
 
-function outcomesOf(batch: ThreadWrite[], rows: OutcomeRow[]): BatchOutcome[] {
-  return rows.map(({ n, outcome, run_id, policy, metadata, base }) => {
+function outcomesOf(rows: OutcomeRow[]): BatchOutcome[] {
+  return rows.map(({ outcome, run_id, policy, metadata, base }) => {
     if (outcome === 'locked') return { outcome, runId: run_id ?? '', policy }
     if (outcome !== 'ok') return { outcome }
-    const waits = batch[n]?.kind === 'enqueue' && run_id !== null
     return {
       outcome,
       ...(metadata === null ? {} : { metadata }),
-      ...(waits ? { holder: run_id } : {}),
       ...(base === null ? {} : { counter: base }),
     }
   })
