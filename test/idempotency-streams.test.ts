@@ -81,6 +81,40 @@ test('a stream whose log is not kept any more is told again from what is stored'
   assert.equal((await threads.runs.list(thread)).data.length, 1)
 })
 
+test('a stream that is told again from what is stored begins and ends where the first one did', async () => {
+  const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
+  mock.reset()
+  const ask = (id: string) => toolCalls([{ id, name: 'f', arguments: '{}' }])
+  mock.next(ask('call_a'), ask('call_b'), text('All done.'))
+  const runs = `/v1/threads/${thread}/runs`
+  const told: { path: string; body: object; key: string; events: SeenEvent[] }[] = []
+  const tell = async (path: string, body: object) => {
+    const key = newKey()
+    const [seen] = await events(path, body, key)
+    told.push({ path, body, key, events: seen })
+    return seen
+  }
+  const [first] = await tell(runs, { assistant_id: assistant })
+  const submit = `${runs}/${(first?.data as { id: string }).id}/submit_tool_outputs`
+  const outputs = (id: string) => ({ tool_outputs: [{ tool_call_id: id, output: '1' }] })
+  await tell(submit, outputs('call_a'))
+  await tell(submit, outputs('call_b'))
+  // Without the key of the first time they are known by themselves.
+  await tell(submit, outputs('call_b'))
+  await db.advanceClock(4_000)
+  await server.app.engine.sweep()
+  // Texts and arguments come in one piece each.
+  const names = (seen: SeenEvent[]) =>
+    seen.map(({ event }) => event).filter((event, i, all) => !event.endsWith('.delta') || all[i - 1] !== event)
+  for (const { path, body, key, events: before } of told) {
+    const [again, replayed] = await events(path, body, key)
+    assert.equal(replayed, 'true')
+    assert.deepEqual(names(again), names(before))
+  }
+  const [unkeyed] = await events(submit, outputs('call_b'), newKey())
+  assert.deepEqual(names(unkeyed), names(told[3]?.events ?? []))
+})
+
 test('outputs that were submitted before, without a key or with another, are answered and kept under the new one', async () => {
   const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
   mock.reset()

@@ -10,11 +10,12 @@ import {
   KeyTaken,
   type Keeping,
   type KeptAnswer,
+  type StreamStart,
 } from '../store/idempotency.ts'
 import { within } from '../store/store.ts'
 import { projectOf, type HttpContext } from './context.ts'
 import { errorAnswer } from './error-answer.ts'
-import { rejoinRun } from './rejoin.ts'
+import { rejoinPart } from './rejoin.ts'
 import type { Operation } from './route.ts'
 import { inEraOf, isV1Era } from './v1-era.ts'
 
@@ -32,8 +33,8 @@ type Headers = Record<string, string>
 export interface Keep {
   /** The answer is the record as `show` shows it, with these headers of its own. */
   answer<R>(show: (record: R) => unknown, headers?: (record: R) => Headers): Keeping<R>
-  /** The answer is the stream of the run's events, from the first of a term of its log on. */
-  stream(term: (run: RunRecord) => number, headers?: Headers): Keeping<RunRecord>
+  /** The answer is the stream of the run's events from there on. */
+  stream(start: (run: RunRecord) => StreamStart, headers?: Headers): Keeping<RunRecord>
   /** For an operation that reads a form by itself: only then is it known what was asked. Null without a key. */
   form: FormKeep | null
 }
@@ -130,10 +131,9 @@ export class Idempotency {
     if (kept.fingerprint !== asked.fingerprint) throw reused(asked.key)
     reply.header('idempotent-replayed', 'true')
     if (kept.stream === null) return sent(reply, kept)
-    const { thread_id, run_id: id, term } = kept.stream
+    const { thread_id, run_id: id, ...start } = kept.stream
     reply.headers(kept.headers)
-    const run = { project_id: asked.project, thread_id, id }
-    return rejoinRun(this.#context, reply, run, { term, no: -1 }, 'stop')
+    return rejoinPart(this.#context, reply, { project_id: asked.project, thread_id, id }, start)
   }
 }
 
@@ -183,9 +183,9 @@ class KeyedRequest implements Keep, FormKeep {
     return (record) => (this.written = this.plain(200, show(record), headers?.(record) ?? {}))
   }
 
-  stream(term: (run: RunRecord) => number, headers: Headers = {}): Keeping<RunRecord> {
+  stream(start: (run: RunRecord) => StreamStart, headers: Headers = {}): Keeping<RunRecord> {
     return (run) => {
-      const stream = { thread_id: run.thread_id, run_id: run.id, term: term(run) }
+      const stream = { thread_id: run.thread_id, run_id: run.id, ...start(run) }
       return (this.written = { ...this.#row(200, headers), body: null, stream })
     }
   }

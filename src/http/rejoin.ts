@@ -1,28 +1,59 @@
 import type { FastifyReply } from 'fastify'
 import { notFound } from '../contract/errors.ts'
+import { endsStream, type StreamEvent } from '../contract/events.ts'
 import { isBehind, type EventPlace, type PlacedEvent } from '../domain/event-log.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { eventsToldAgain } from '../domain/told-again.ts'
 import { logExtent } from '../store/event-log.ts'
+import type { StreamStart } from '../store/idempotency.ts'
 import { messagesOfRun } from '../store/messages.ts'
 import type { RunKey } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import { stepsOfRun } from '../store/steps.ts'
 import type { HttpContext } from './context.ts'
-import { RunStream, type Until } from './run-stream.ts'
+import { RunStream, runStatusOf, type Until } from './run-stream.ts'
 
 // Streams of runs that began before: what was, and then what comes.
 
+/** Turns the reply into the stream of a run's events behind `after`, to its end. Throws ApiError if there is no such run. */
+export function rejoinRun(
+  context: HttpContext,
+  reply: FastifyReply,
+  key: RunKey,
+  after: EventPlace,
+): Promise<void> {
+  return rejoin(context, reply, key, after, 'end', (again) => again.filter(({ place }) => isBehind(place, after)))
+}
+
 /**
- * Turns the reply into the stream of a run's events behind `after`, to the end of the run or to where it stops first.
+ * Turns the reply into the stream of a part of a run's events: from `start` to where the run waits for outputs next, or ends.
  * Throws ApiError if there is no such run.
  */
-export async function rejoinRun(
+export function rejoinPart(
+  context: HttpContext,
+  reply: FastifyReply,
+  key: RunKey,
+  { term, waits }: StreamStart,
+): Promise<void> {
+  return rejoin(context, reply, key, { term, no: -1 }, 'stop', (again) => {
+    const stops = again.flatMap(({ event }, i) => (isStop(event) ? [i + 1] : []))
+    return again.slice(waits === 0 ? 0 : stops[waits - 1], stops[waits])
+  })
+}
+
+function isStop(event: StreamEvent): boolean {
+  const status = runStatusOf(event)
+  return status !== null && endsStream(status)
+}
+
+/** `partOf` chooses from the events of a run that is told again. */
+async function rejoin(
   context: HttpContext,
   reply: FastifyReply,
   key: RunKey,
   after: EventPlace,
   until: Until,
+  partOf: (again: PlacedEvent[]) => PlacedEvent[],
 ): Promise<void> {
   // It listens before the run is read: what happens in between is not missed.
   const stream = new RunStream(context, key, until)
@@ -31,8 +62,7 @@ export async function rejoinRun(
     if (!run) throw notFound('run', key.id)
     const again = await toldAgain(context, run)
     if (again === null) return stream.open(reply, run, { after, version: null })
-    const missed = again.filter(({ place }) => isBehind(place, after))
-    stream.tell(reply, missed)
+    stream.tell(reply, partOf(again))
   } catch (error) {
     stream.close()
     throw error

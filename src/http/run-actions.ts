@@ -25,12 +25,12 @@ import {
 import type { Keep } from './idempotency.ts'
 import { refuseMissingFiles } from './named-files.ts'
 import { newMessage, newRun, newThread } from './new-records.ts'
-import { rejoinRun } from './rejoin.ts'
+import { rejoinPart } from './rejoin.ts'
 import { checkId } from './route.ts'
 import { RunStream } from './run-stream.ts'
 import { queueFull, policyHeaders, tellPolicy } from './thread-policy.ts'
 import { checkResources, threadResources } from './tool-resources.ts'
-import { answeredOutputs, wereSubmitted } from './tool-outputs.ts'
+import { answeredOutputs, turnsThatAsked, wereSubmitted } from './tool-outputs.ts'
 
 // What clients do to runs, in either dialect.
 
@@ -166,7 +166,7 @@ export async function streamRun(
   keep: Keep,
 ): Promise<void> {
   const { newThread, commit, headers, tell } = pending
-  const keeping = keep.stream(() => logStart.term, headers)
+  const keeping = keep.stream(() => ({ term: logStart.term, waits: 0 }), headers)
   return withOwner(context, async (owner) => {
     const key = ownedBy(pending.run, owner)
     const { stream, result: run } = await streaming(context, key, () => commit(key, keeping))
@@ -278,14 +278,14 @@ export async function streamOutputs(
   keep: Keep,
 ): Promise<void> {
   // The outputs make a version of the run, and so a term of its log: the answer begins there.
-  const keepStream = keep.stream((run) => run.state.version)
+  const keepStream = keep.stream(({ state }) => ({ term: state.version, waits: state.turns }))
   const { stream, result } = await streaming(context, key, () =>
     answerCalls(context, key, outputs, ({ run }) => keepStream(run)),
   )
   const { run, repeated } = result
   if (repeated) {
     stream.close()
-    return streamRepeated(context, reply, run, keep)
+    return streamRepeated(context, reply, result, keep)
   }
   const { version } = run.state
   stream.open(reply, run, { after: { term: version, no: -1 }, version: version - 1 })
@@ -295,10 +295,11 @@ export async function streamOutputs(
 async function streamRepeated(
   context: HttpContext,
   reply: FastifyReply,
-  run: RunRecord,
+  { run, steps }: ChangedRun,
   keep: Keep,
 ): Promise<void> {
   const term = (await answeredTerm(context.store.pool, run)) ?? logStart.term
-  await keepRepeated(context, keep.stream(() => term)(run))
-  await rejoinRun(context, reply, run, { term, no: -1 }, 'stop')
+  const start = { term, waits: turnsThatAsked(steps) }
+  await keepRepeated(context, keep.stream(() => start)(run))
+  await rejoinPart(context, reply, run, start)
 }

@@ -155,7 +155,8 @@ export class RunStream {
   }
 }
 
-function runStatusOf(event: StreamEvent): RunStatus | null {
+/** The status that an event of a run tells; null for events of anything else. */
+export function runStatusOf(event: StreamEvent): RunStatus | null {
   if (!('object' in event.data) || event.data.object !== 'thread.run') return null
   return event.data.status
 }

@@ -48,8 +48,7 @@ export function wereSubmitted(
   steps: readonly StepRecord[],
   outputs: SubmitToolOutputs['tool_outputs'],
 ): boolean {
-  // A step that failed belongs to a turn that was run again: its calls were never asked for.
-  const asked = steps.filter(({ details, status }) => details.type === 'tool_calls' && status !== 'failed')
+  const asked = steps.filter(wasAsked)
   const latest = asked.filter(({ turn }) => turn === asked.at(-1)?.turn)
   const calls = latest.flatMap(({ details }) => (details.type === 'tool_calls' ? details.tool_calls : []))
   const given = new Map(outputs.map((output) => [output.tool_call_id, output.output ?? '']))
@@ -59,6 +58,16 @@ export function wereSubmitted(
     outputs.length === calls.length &&
     calls.every((call) => given.get(call.id) === call.function.output)
   )
+}
+
+/** How many turns of a run have asked for outputs. `steps`: all of the run's, in order. */
+export function turnsThatAsked(steps: readonly StepRecord[]): number {
+  return new Set(steps.filter(wasAsked).map(({ turn }) => turn)).size
+}
+
+/** A step that failed belongs to a turn that was run again: its calls were never asked for. */
+function wasAsked({ details, status }: StepRecord): boolean {
+  return details.type === 'tool_calls' && status !== 'failed'
 }
 
 function sameIds(expected: string[], got: string[]): boolean {

@@ -23,11 +23,18 @@ export interface KeptAnswer {
   stream: KeptStream | null
 }
 
-/** A stream of a run's events, from the first of a term of its log on. */
-export interface KeptStream {
+/** Where the part of a run's life begins that a stream tells, and that ends where the run waits for outputs, or with it. */
+export interface StreamStart {
+  /** The first term of the run's log. */
+  term: number
+  /** How often the run had waited for outputs before: what counts when the log is not kept any more. */
+  waits: number
+}
+
+/** A stream of a run's events. */
+export interface KeptStream extends StreamStart {
   thread_id: string
   run_id: string
-  term: number
 }
 
 /** Makes the answer to be kept of the record that is about to be written; null if the request has no key. */

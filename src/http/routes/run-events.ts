@@ -35,7 +35,7 @@ export function runEventRoutes(app: FastifyInstance, context: HttpContext): void
     },
     async ({ request, reply, project, params, query }) => {
       const after = placeOf(request.headers['last-event-id'], query.after)
-      await rejoinRun(context, reply, runKey(project, params), after, 'end')
+      await rejoinRun(context, reply, runKey(project, params), after)
       return undefined
     },
   )
