@@ -105,7 +105,9 @@ test('a stream that is told again from what is stored begins and ends where the 
   await server.app.engine.sweep()
   // Texts and arguments come in one piece each.
   const names = (seen: SeenEvent[]) =>
-    seen.map(({ event }) => event).filter((event, i, all) => !event.endsWith('.delta') || all[i - 1] !== event)
+    seen
+      .map(({ event }) => event)
+      .filter((event, i, all) => !event.endsWith('.delta') || all[i - 1] !== event)
   for (const { path, body, key, events: before } of told) {
     const [again, replayed] = await events(path, body, key)
     assert.equal(replayed, 'true')

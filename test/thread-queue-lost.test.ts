@@ -183,7 +183,11 @@ test('what was to replace a run cancels nobody who got the thread after it, howe
     },
   }
   const messages = [newMessage(thread, 'instead')]
-  const entered = await enterThread(late, { kind: 'append', thread: keyOf(thread), messages }, () => 'replace')
+  const entered = await enterThread(
+    late,
+    { kind: 'append', thread: keyOf(thread), messages },
+    () => 'replace',
+  )
   assert.equal(entered.outcome, 'ok')
   held.open()
   assert.equal((await threads.runs.poll(waits.id, { thread_id: thread })).status, 'completed')

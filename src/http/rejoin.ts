@@ -22,7 +22,9 @@ export function rejoinRun(
   key: RunKey,
   after: EventPlace,
 ): Promise<void> {
-  return rejoin(context, reply, key, after, 'end', (again) => again.filter(({ place }) => isBehind(place, after)))
+  return rejoin(context, reply, key, after, 'end', (again) =>
+    again.filter(({ place }) => isBehind(place, after)),
+  )
 }
 
 /**
