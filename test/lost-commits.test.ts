@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import pg from 'pg'
-import OpenAI from 'openai'
-import { startApp, type App } from '../src/app.ts'
-import { readConfig } from '../src/config.ts'
-import { createLog } from '../src/log.ts'
 import { committedWrites } from '../src/store/committed-writes.ts'
 import { GroupCommit, UnknownOutcome } from '../src/store/group-commit.ts'
 import { NotSent } from '../src/store/pool.ts'
 import { noRows, type ThreadWrite, type WriteOutcome } from '../src/store/thread-write.ts'
-import { judgingFetch } from './support/contract.ts'
-import { atEnd } from './support/database.ts'
+import { appBehindProxy, loseAnswers } from './support/lost-answers.ts'
 import { startPgProxy } from './support/pg-proxy.ts'
 import { advance, keyOf, newMessage, newRun, newThread, now } from './support/records.ts'
 import { readyToRun, startServer, textOf } from './support/server.ts'
@@ -21,20 +16,7 @@ import { readyToRun, startServer, textOf } from './support/server.ts'
 // Two servers write to one database.
 const server = await startServer({ tuning: { alone: false } })
 const proxy = await startPgProxy(server.db.url)
-const behind = await appBehindProxy()
-
-async function appBehindProxy(): Promise<{ app: App; client: OpenAI }> {
-  const config = readConfig({
-    PORT: '0',
-    DATABASE_URL: proxy.url,
-    OPENAI_BASE_URL: server.mock.baseUrl,
-    OPENAI_API_KEY: 'sk-test-of-the-backend',
-  })
-  const app = await startApp(config, createLog('silent'))
-  atEnd(() => app.stop())
-  const settings = { baseURL: `${app.url}/v1`, apiKey: 'unused', maxRetries: 0, fetch: judgingFetch }
-  return { app, client: new OpenAI(settings) }
-}
+const behind = await appBehindProxy(server, proxy)
 
 const texts = async (thread: string) =>
   (await server.client.beta.threads.messages.list(thread, { order: 'asc', limit: 100 })).data.map(textOf)
@@ -49,29 +31,8 @@ test('a message whose commit answer was lost is in the thread once, and its send
   assert.equal((await threads.messages.retrieve(message.id, { thread_id: thread.id })).id, message.id)
 })
 
-test('200 lost answers among 64 clients lose nothing, double nothing and make no error', async () => {
-  const { threads, assistants } = behind.client.beta
-  const assistant = await assistants.create({ model: 'mock-model' })
-  const before = proxy.lost
-  let round = 0
-  const work = async (n: number) => {
-    while (proxy.lost - before < 200) {
-      round += 1
-      const thread = await threads.create({ messages: [{ role: 'user', content: `a${n}` }] })
-      await threads.messages.create(thread.id, { role: 'user', content: `b${n}` })
-      const run = await threads.runs.createAndPoll(thread.id, { assistant_id: assistant.id })
-      assert.equal(run.status, 'completed', JSON.stringify(run.last_error))
-      const all = await texts(thread.id)
-      assert.deepEqual(all.slice(0, 2), [`a${n}`, `b${n}`])
-      assert.equal(all.length, 3)
-    }
-  }
-  proxy.loseAnswersOf('commit_thread_writes', 200)
-  await Promise.all(Array.from({ length: 64 }, (_, n) => work(n)))
-  assert.equal(proxy.lost - before, 200)
-  const stuck = await server.db.sql(`select from runs where ended_at is null`)
-  assert.equal(stuck.length, 0, `${round} rounds`)
-})
+test('200 lost answers among 64 clients lose nothing, double nothing and make no error', () =>
+  loseAnswers(server, behind, proxy, 200))
 
 test('a run whose every commit answer is lost completes, calls the model once and has one answer', async () => {
   const { assistant, thread } = await readyToRun(server)

@@ -11,7 +11,7 @@ import { noUsage } from '../domain/usage.ts'
 import { reasonOf, type Log } from '../log.ts'
 import { buildContext, type TurnContext } from '../memory/context.ts'
 import { ModelError, type Model, type ModelEnd } from '../models/model.ts'
-import { hadNoRoom } from '../store/pool.ts'
+import { hadNoRoom, NotDone } from '../store/pool.ts'
 import { announce, commitTransition, rowsOf, type RowsAndEvents } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
@@ -19,8 +19,8 @@ import { noRows, type WrittenRows } from '../store/thread-write.ts'
 import { ModelCall } from './model-call.ts'
 import { TurnLog } from './turn-log.ts'
 
-/** Milliseconds between two tries of a commit for which the database has no room. */
-const roomPauseMs = 500
+/** Milliseconds between two tries of a commit that the database cannot take now. */
+const againAfterMs = 500
 
 export interface TaskDeps {
   store: Store
@@ -308,16 +308,17 @@ export class RunTask {
   }
 
   /**
-   * A database whose disk is full takes a commit when it has room again. Until then the turn is kept, as long as it is ours:
-   * given up, it would cost an attempt and another model call, which could be kept as little.
+   * A database whose disk is full takes a commit when it has room again, one whose rows someone else holds when they are free.
+   * Until then the turn is kept, as long as it is ours: given up, it would cost an attempt and another model call.
    */
-  async #whenThereIsRoom<T>(commit: () => Promise<T>): Promise<T> {
+  async #whenItCanBe<T>(commit: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await commit()
       } catch (error) {
-        if (!hadNoRoom(error) || !this.#isOurs() || this.#interruption === 'release') throw error
-        await sleep(roomPauseMs)
+        const isPassing = hadNoRoom(error) || error instanceof NotDone
+        if (!isPassing || !this.#isOurs() || this.#interruption === 'release') throw error
+        await sleep(againAfterMs)
       }
     }
   }
@@ -332,7 +333,7 @@ export class RunTask {
     if (event.type === 'start' && this.#run.state.status === 'in_progress') return true
     const tail = await this.#log.begin()
     for (;;) {
-      const applied = await this.#whenThereIsRoom(() =>
+      const applied = await this.#whenItCanBe(() =>
         commitTransition(store, this.#run, this.#withStart(event), rowsFor, tail),
       )
       if (applied.kind === 'applied') {
