@@ -47,7 +47,7 @@ const imports: Record<string, string[]> = {
   config: ['setting', 'models', 'contract', 'log'],
   'self-url': ['config'],
   app: ['config', 'self-url', 'http', 'engine', 'memory', 'tools', 'models', 'store', 'observe', 'log'],
-  cli: ['app', 'config', 'store', 'domain', 'contract', 'log'],
+  cli: ['app', 'config', 'store', 'observe', 'domain', 'contract', 'log'],
   main: ['cli'],
 }
 

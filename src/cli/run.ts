@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util'
+import { version } from '../observe/version.ts'
 import { exitCodes, Failure, type Command, type Environment, type Output } from './command.ts'
 import { explain } from './explain.ts'
 import { commandHelp, overview } from './help.ts'
-import { version } from './version.ts'
 
 /** Does what the words behind `threadmill` say, and answers the exit code. Never rejects. */
 export async function runCommand(
@@ -27,7 +27,7 @@ async function run(
   output: Output,
 ): Promise<number> {
   const [first = ''] = words
-  if (['--version', '-v'].includes(first)) return print(output, `${version()}\n`)
+  if (['--version', '-v'].includes(first)) return print(output, `${version}\n`)
   if (first === 'help') return help(commands, words.slice(1), output)
   if (['--help', '-h'].includes(first)) return help(commands, [], output)
   const command = find(commands, words)
