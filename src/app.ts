@@ -1,8 +1,9 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Config } from './config.ts'
+import { refuseOpenDoor, type Config } from './config.ts'
 import { Engine } from './engine/engine.ts'
+import { KeyRing } from './http/key-ring.ts'
 import { OpenStreams } from './http/open-streams.ts'
 import { buildServer } from './http/server.ts'
 import { reasonOf, type Log } from './log.ts'
@@ -94,6 +95,16 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     started.push(async () => unwatch())
     const store = await connect(embedded, config, log, metrics, tuning)
     started.push(() => store.close())
+    const keys = new KeyRing({
+      pool: store.pool,
+      secret: config.keysSecret,
+      required: config.keysRequired,
+      now: () => store.clock.now(),
+      log,
+    })
+    await keys.open()
+    started.push(async () => keys.close())
+    refuseOpenDoor(config, keys.closed)
     const { model, transport } = modelOf(config, tuning)
     if (transport) started.push(() => transport.close())
 
@@ -116,6 +127,8 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       store,
       log,
       dialect: config.dialect,
+      keys,
+      openDoor: config.anonymous,
       unknownKeys: config.unknownKeys,
       allowedOrigins: config.allowedOrigins,
       allowedHosts: config.allowedHosts,

@@ -15,7 +15,8 @@ export const settings = {
     name: 'HOST',
     kind: 'address',
     otherwise: '127.0.0.1',
-    means: 'Address to listen on; one that others reach needs `ALLOW_ANONYMOUS=1`',
+    means:
+      'Address to listen on; one that others reach needs an API key (`threadmill keys create`) or `ALLOW_ANONYMOUS=1`',
     read: (given) => given ?? '127.0.0.1',
   }),
   port: whole({ name: 'PORT', otherwise: 8283, least: 0, most: 65_535, means: 'Port; 0 takes a free one' }),
@@ -114,7 +115,20 @@ export const settings = {
   }),
   anonymous: flag({
     name: 'ALLOW_ANONYMOUS',
-    means: '`1` lets everyone in who reaches `HOST`: there are no keys yet',
+    means: '`1` lets everyone in who reaches `HOST`, with a key or without',
+  }),
+  keysRequired: flag({
+    name: 'REQUIRE_KEYS',
+    means:
+      '`1` lets nobody in without an API key, also as long as there is none; with the first key that is so anyway',
+  }),
+  keysSecret: text({
+    name: 'KEYS_SECRET',
+    kind: 'text, secret',
+    otherwise: 'none',
+    means:
+      'What API keys are hashed with besides; the same for all servers and commands. Another one makes all keys invalid',
+    read: (given) => given,
   }),
   allowedHosts: list({
     name: 'ALLOWED_HOSTS',
@@ -141,7 +155,7 @@ export const settings = {
 
 type Values = { [K in keyof typeof settings]: ReturnType<(typeof settings)[K]['read']> }
 
-export type Config = Omit<Values, 'anonymous'>
+export type Config = Values
 
 export { ConfigError }
 
@@ -150,8 +164,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   // An empty variable counts as one that is not set.
   const read = ([key, { name, read }]: [string, Setting<unknown>]) => [key, read(env[name]?.trim() || null)]
   const entries = Object.entries<Setting<unknown>>(settings)
-  const { anonymous, ...config } = Object.fromEntries(entries.map(read)) as Values
-  refuseOpenDoor(config.host, anonymous)
+  const config = Object.fromEntries(entries.map(read)) as Values
   const { host } = config
   return {
     ...config,
@@ -163,12 +176,15 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 
 const openAiUrl = 'https://api.openai.com/v1'
 
-/** There are no keys yet: whoever reaches the port is let in. On this machine that is its user. */
-function refuseOpenDoor(host: string, anonymous: boolean): void {
-  if (anonymous || isLoopback(host)) return
+/** Without a key whoever reaches the port is let in. On this machine that is its user; elsewhere it must be meant. Throws ConfigError. */
+export function refuseOpenDoor(
+  { host, anonymous }: Pick<Config, 'host' | 'anonymous'>,
+  keyed: boolean,
+): void {
+  if (anonymous || keyed || isLoopback(host)) return
   throw new ConfigError(
-    `HOST is "${host}", where others than you may reach this server, and it would let all of them in. Leave HOST at 127.0.0.1 ` +
-      'and put a proxy that asks for a password in front, or set ALLOW_ANONYMOUS=1 if everyone may come in.',
+    `HOST is "${host}", where others than you may reach this server, and it would let all of them in, since there is no API key. ` +
+      'Make one with `threadmill keys create`, leave HOST at 127.0.0.1, or set ALLOW_ANONYMOUS=1 if everyone may come in.',
   )
 }
 

@@ -23,6 +23,16 @@ export async function besideServers<T>(
   )
 }
 
+/** As `besideServers`, but where there are no data yet they are made. */
+export async function besideOrWithoutServers<T>(
+  config: Config,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  if (config.databaseUrl !== null) return ofUrl(config.databaseUrl, work)
+  const { running } = await findEmbeddedPostgres(config.dataDir)
+  return running === null ? started(config, work) : work(running)
+}
+
 /** For work while no server serves the data. Throws StoreStartError if one serves the embedded ones. */
 export function withoutServers<T>(config: Config, work: (connection: Connection) => Promise<T>): Promise<T> {
   return config.databaseUrl === null ? started(config, work) : ofUrl(config.databaseUrl, work)

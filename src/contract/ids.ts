@@ -11,6 +11,7 @@ const prefixes = {
   step: 'step',
   call: 'call',
   file: 'file',
+  key: 'key',
 } as const
 
 export type IdKind = keyof typeof prefixes

@@ -56,7 +56,7 @@ export function toMemgptError(
   if (type === undefined || error.status !== 400) {
     // An unknown cursor is an unknown id, and the dialect says 404 to all of those.
     const status = error.key === 'unknown_cursor' ? 404 : error.status
-    return { status, body: { detail: error.message } }
+    return { status, body: { detail: status === 401 ? 'Unauthorized' : error.message } }
   }
   const path = pathOf(error.param)
   // Of a missing field pydantic shows the object that lacks it.

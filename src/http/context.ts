@@ -1,8 +1,8 @@
-import type { FastifyRequest } from 'fastify'
 import type { ModelObject } from '../contract/objects.ts'
 import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
+import type { KeyRing } from './key-ring.ts'
 import type { OpenStreams } from './open-streams.ts'
 import type { DialectSetting } from './dialect.ts'
 import type { UnknownKeys } from './unknown-keys.ts'
@@ -17,6 +17,10 @@ export interface HttpContext {
   allowedOrigins: readonly string[]
   /** Names that the server answers to, besides those of this machine itself. */
   allowedHosts: readonly string[]
+  /** The keys that let clients in. */
+  keys: KeyRing
+  /** Those without a key may come in although there are keys. */
+  openDoor: boolean
   /** What to do with keys of a body that the operation does not know. */
   unknownKeys: UnknownKeys
   /** Seconds after which a run expires, counted from its creation and again from each submit. */
@@ -37,9 +41,4 @@ export interface HttpContext {
   streams: OpenStreams
   /** Aborted when the server goes: streams that are still open break off. */
   closing: AbortSignal
-}
-
-/** The project that a request belongs to. One for now; keys will choose it. */
-export function projectOf(_request: FastifyRequest): string {
-  return 'default'
 }

@@ -38,6 +38,8 @@ export function answerError(
     const route = request.routeOptions.url ?? 'unknown'
     context.log.error('a request failed', { request: request.id, route, reason: reasonOf(failure) })
   }
+  // RFC 9110 §11.6.1
+  if (error.status === 401) reply.header('www-authenticate', 'Bearer')
   if (error.key === 'not_ready' || error.key === 'idempotency_key_in_use') reply.header('retry-after', '1')
   // SDKs repeat a 503 by themselves, and what may have been done must not be done twice (wire.md §1).
   if (error.key === 'outcome_unknown') reply.header('x-should-retry', 'false')

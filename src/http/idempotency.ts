@@ -13,8 +13,9 @@ import {
   type StreamStart,
 } from '../store/idempotency.ts'
 import { within } from '../store/store.ts'
-import { projectOf, type HttpContext } from './context.ts'
+import type { HttpContext } from './context.ts'
 import { errorAnswer } from './error-answer.ts'
+import { projectOf } from './principal.ts'
 import { rejoinPart } from './rejoin.ts'
 import type { Operation } from './route.ts'
 import { inEraOf, isV1Era } from './v1-era.ts'

@@ -12,6 +12,7 @@ import { answerError } from './error-answer.ts'
 import { Idempotency } from './idempotency.ts'
 import { gatherRoutes } from './openapi.ts'
 import { answered } from './observed.ts'
+import { identify, type Principal } from './principal.ts'
 import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { docsRoutes } from './routes/docs.ts'
@@ -71,10 +72,17 @@ export function buildServer(context: HttpContext): FastifyInstance {
     standardHeaders(request, reply, answerDialect(request) ?? dialectFor(request.raw))
   })
   // Before the body is read, and after CORS has said who may read the answer.
-  app.addHook('preParsing', (request, _reply, _body, done) => {
+  app.decorateRequest('principal')
+  app.addHook('preParsing', (request, reply, _body, done) => {
     checkAccess(request, context)
     checkOverride(request.headers)
-    if (request.is404) throw unknownUrl(request.method, request.originalUrl)
+    const admit = (principal: Principal) => {
+      request.principal = principal
+      if (request.is404) throw unknownUrl(request.method, request.originalUrl)
+    }
+    const found = identify(context.keys, context.openDoor, request, reply)
+    if (found instanceof Promise) return void found.then(admit).then(() => done(), done)
+    admit(found)
     done()
   })
   app.addHook('onSend', async (request, reply) => {

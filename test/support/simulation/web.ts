@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { readConfig } from '../../../src/config.ts'
 import type { HttpContext } from '../../../src/http/context.ts'
+import { KeyRing } from '../../../src/http/key-ring.ts'
 import { OpenStreams } from '../../../src/http/open-streams.ts'
 import { buildServer } from '../../../src/http/server.ts'
 import { createLog } from '../../../src/log.ts'
@@ -54,6 +55,14 @@ async function buildOne(): Promise<FastifyInstance> {
     get runTtl() {
       return asking().runTtl
     },
+    keys: new KeyRing({
+      pool: store.pool,
+      secret: null,
+      required: false,
+      now: () => 0,
+      log: createLog('silent'),
+    }),
+    openDoor: false,
     listModels: () => Promise.resolve([]),
     // No process of a simulation stops in order: they are killed.
     streams: new OpenStreams(),

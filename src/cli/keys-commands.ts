@@ -1,0 +1,69 @@
+import type { Command, Option } from './command.ts'
+
+const project: Option = { type: 'string', value: 'ID', help: 'Of which project; default, unless said' }
+
+const database =
+  'The database is named by DATA_DIR or DATABASE_URL, as for serve. Servers see the change within a second.'
+
+export const keysCommands: readonly Command[] = [
+  {
+    name: 'keys create',
+    summary: 'Makes an API key, and shows it this once.',
+    options: {
+      project,
+      name: { type: 'string', value: 'TEXT', help: 'What it is for' },
+      'expires-in': {
+        type: 'string',
+        value: 'TIME',
+        help: 'Such as 90d, 12h or 30m; without it, it does not expire',
+      },
+    },
+    details: `The key goes to stdout, what else is to be said to stderr. With the first key nobody comes in without one any more.
+${database}`,
+    run: async (call) => (await import('./keys.ts')).createKey(call),
+  },
+  {
+    name: 'keys list',
+    summary: 'Lists the API keys of a project, those that are not valid any more among them.',
+    options: { project },
+    run: async (call) => (await import('./keys.ts')).listKeys(call),
+  },
+  {
+    name: 'keys rotate',
+    summary: 'Makes a key that takes the place of another, which stays valid for a while.',
+    takes: ['KEY_ID'],
+    options: {
+      grace: { type: 'string', value: 'TIME', help: 'How long the old one stays valid; 24h, unless said' },
+    },
+    details: database,
+    run: async (call) => (await import('./keys.ts')).rotateKey(call),
+  },
+  {
+    name: 'keys expire',
+    summary: 'Lets a key expire.',
+    takes: ['KEY_ID'],
+    options: { in: { type: 'string', value: 'TIME', help: 'When, such as 7d; at once, unless said' } },
+    details: database,
+    run: async (call) => (await import('./keys.ts')).expireKey(call),
+  },
+  {
+    name: 'keys revoke',
+    summary: 'Revokes a key for good; what is under way for it breaks off.',
+    takes: ['KEY_ID'],
+    details: `As long as there is any key, a revoked one too, nobody comes in without one.
+${database}`,
+    run: async (call) => (await import('./keys.ts')).revokeKey(call),
+  },
+  {
+    name: 'projects create',
+    summary: 'Makes a project: its keys see nothing of what others hold.',
+    takes: ['ID', '[NAME]'],
+    details: 'ID is made of small letters, digits and hyphens. Without a NAME it is the name, too.',
+    run: async (call) => (await import('./keys.ts')).createProject(call),
+  },
+  {
+    name: 'projects list',
+    summary: 'Lists the projects.',
+    run: async (call) => (await import('./keys.ts')).printProjects(call),
+  },
+]

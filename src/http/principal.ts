@@ -1,0 +1,67 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isApiKey } from '../contract/api-keys.ts'
+import { ApiError } from '../contract/errors.ts'
+import type { ValidKey } from '../store/api-keys.ts'
+import type { KeyRing } from './key-ring.ts'
+
+// Who makes a request: any credential, by whichever header it comes and in whichever dialect, becomes one principal here.
+
+/** Who makes a request. */
+export interface Principal {
+  project: string
+  /** The id of the key; null where none is asked for. */
+  key: string | null
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    principal: Principal
+  }
+}
+
+/** Whoever comes in without a key works in the project that every database has. */
+export const anonymous: Principal = Object.freeze({ project: 'default', key: null })
+
+/** The project that a request belongs to. */
+export function projectOf(request: FastifyRequest): string {
+  return request.principal.project
+}
+
+/**
+ * Finds out who makes a request. Throws ApiError for one that may not come in. `openDoor`: those without a key of ours may come in
+ * although there are keys.
+ */
+export function identify(
+  keys: KeyRing,
+  openDoor: boolean,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Principal | Promise<Principal> {
+  if (!keys.closed || request.routeOptions.config.page) return anonymous
+  const credential = credentialOf(request.headers)
+  if (openDoor && (credential === null || !isApiKey(credential))) return anonymous
+  if (credential === null) {
+    const how = 'Send it as "Authorization: Bearer YOUR_KEY", as SDKs do with their apiKey.'
+    throw new ApiError('missing_api_key', `This server asks for an API key, and the request has none. ${how}`)
+  }
+  const admit = (key: ValidKey | null): Principal => {
+    if (key === null) throw new ApiError('invalid_api_key', 'The API key is wrong, revoked or expired.')
+    keys.use(key, reply.raw)
+    return { project: key.project_id, key: key.id }
+  }
+  const found = keys.find(credential)
+  return found instanceof Promise ? found.then(admit) : admit(found)
+}
+
+/** What a request shows: `Authorization: Bearer`, or Azure's `api-key`. Throws ApiError if it shows two things. */
+function credentialOf(headers: IncomingHttpHeaders): string | null {
+  const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1] ?? null
+  const azure = typeof headers['api-key'] === 'string' ? headers['api-key'] : null
+  if (bearer !== null && azure !== null && bearer !== azure) {
+    const text =
+      'The request has two different keys, one in Authorization and one in api-key. Send one of them.'
+    throw new ApiError('conflicting_credentials', text)
+  }
+  return bearer ?? azure
+}
