@@ -1,6 +1,7 @@
 -- Keys that let clients in, each into one project. Of a key only an HMAC is here. None is ever deleted: as long as there is one,
 -- a server is open to nobody without a key.
--- Serves: 9. An older binary asks for no keys, and must not serve a database that has some.
+-- An older binary asks for no keys, and must not serve a database that has some.
+-- Serves: 9
 alter table threadmill_migrations alter column serves set default 9;
 
 create table api_keys (

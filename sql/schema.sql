@@ -6,6 +6,27 @@ CREATE OR REPLACE FUNCTION public.threadmill_now()
  STABLE PARALLEL SAFE
 AS $function$ select extract(epoch from statement_timestamp())::double precision $function$;
 
+create table access_version (
+  version bigint not null
+);
+
+create table api_keys (
+  id text not null,
+  project_id text not null,
+  seq bigint not null generated always as identity,
+  name text not null,
+  prefix text not null,
+  hmac text not null,
+  created_at bigint not null,
+  expires_at bigint,
+  revoked_at bigint,
+  last_used_at bigint,
+  constraint api_keys_pkey PRIMARY KEY (id),
+  constraint api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+CREATE UNIQUE INDEX api_keys_by_hmac ON public.api_keys USING btree (hmac);
+CREATE INDEX api_keys_by_project ON public.api_keys USING btree (project_id, seq);
+
 create table assistants (
   id text not null,
   project_id text not null,
@@ -198,7 +219,7 @@ create table threadmill_migrations (
   number integer not null,
   name text not null,
   applied_at timestamp with time zone not null default now(),
-  serves integer not null default 8,
+  serves integer not null default 9,
   constraint threadmill_migrations_pkey PRIMARY KEY (number)
 );
 

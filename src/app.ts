@@ -95,16 +95,8 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     started.push(async () => unwatch())
     const store = await connect(embedded, config, log, metrics, tuning)
     started.push(() => store.close())
-    const keys = new KeyRing({
-      pool: store.pool,
-      secret: config.keysSecret,
-      required: config.keysRequired,
-      now: () => store.clock.now(),
-      log,
-    })
-    await keys.open()
+    const keys = await openKeys(config, store, log)
     started.push(async () => keys.close())
-    refuseOpenDoor(config, keys.closed)
     const { model, transport } = modelOf(config, tuning)
     if (transport) started.push(() => transport.close())
 
@@ -220,6 +212,20 @@ async function closeConnections(server: Server, closed: Promise<unknown>): Promi
   await closed
   clearInterval(idle)
   clearTimeout(late)
+}
+
+/** The keys of the database. Throws ConfigError if there are none, and others would reach the server. */
+async function openKeys(config: Config, store: Store, log: Log): Promise<KeyRing> {
+  const { keysSecret: secret, keysRequired: required } = config
+  const keys = new KeyRing({ pool: store.pool, secret, required, now: () => store.clock.now(), log })
+  await keys.open()
+  try {
+    refuseOpenDoor(config, keys.closed)
+  } catch (error) {
+    keys.close()
+    throw error
+  }
+  return keys
 }
 
 async function connect(

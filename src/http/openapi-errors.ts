@@ -44,10 +44,13 @@ function errorsOfShape(operation: Operation): ErrorKey[] {
   const { method, path, query, body, form, dialect, policy } = operation
   const ids = path.includes('_id}')
   return [
-    // Any request may lack a host or come from where it may not, name a dialect that there is not, or come at a bad moment.
+    // Any request may lack a host or a key or come from where it may not, name a dialect that there is not, or come at a bad moment.
     'malformed_request',
     'host_not_allowed',
     'origin_not_allowed',
+    'missing_api_key',
+    'invalid_api_key',
+    'conflicting_credentials',
     'unknown_dialect',
     'not_ready',
     'internal',

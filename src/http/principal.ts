@@ -38,7 +38,8 @@ export function identify(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Principal | Promise<Principal> {
-  if (!keys.closed || request.routeOptions.config.page) return anonymous
+  const { page } = request.routeOptions.config
+  if (!keys.closed || (page && !page.forOperators)) return anonymous
   const credential = credentialOf(request.headers)
   if (openDoor && (credential === null || !isApiKey(credential))) return anonymous
   if (credential === null) {
@@ -47,6 +48,11 @@ export function identify(
   }
   const admit = (key: ValidKey | null): Principal => {
     if (key === null) throw new ApiError('invalid_api_key', 'The API key is wrong, revoked or expired.')
+    if (page && key.project_id !== anonymous.project)
+      throw new ApiError(
+        'operators_only',
+        `This is for keys of the project ${anonymous.project}: it tells of all.`,
+      )
     keys.use(key, reply.raw)
     return { project: key.project_id, key: key.id }
   }

@@ -7,6 +7,8 @@ export interface ServicePage {
   id: string
   summary: string
   answers: Record<number, ServiceAnswer>
+  /** Tells of all projects: where keys are asked for it is for those of the project `default`, the operator's own. */
+  forOperators?: boolean
 }
 
 export interface ServiceAnswer {

@@ -49,6 +49,7 @@ function looking(context: HttpContext): () => Promise<void> {
 }
 
 const page: ServicePage = {
+  forOperators: true,
   id: 'getMetrics',
   summary: 'What the server counts of itself, for Prometheus.',
   answers: {
