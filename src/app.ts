@@ -8,7 +8,9 @@ import { OpenStreams } from './http/open-streams.ts'
 import { buildServer } from './http/server.ts'
 import { reasonOf, type Log } from './log.ts'
 import { Metrics } from './observe/metrics.ts'
+import type { ExporterOptions } from './observe/otlp.ts'
 import { watchProcess } from './observe/process-metrics.ts'
+import type { RunTraces } from './observe/run-traces.ts'
 import { resolveAlias } from './models/aliases.ts'
 import { createChatCompletionsModel } from './models/chat-completions.ts'
 import { createDemoModel } from './models/demo.ts'
@@ -22,6 +24,7 @@ import type { Monotonic } from './store/clock.ts'
 import type { Connection } from './store/pool.ts'
 import { hasOtherNodes } from './store/nodes.ts'
 import { openStore, within, type Store } from './store/store.ts'
+import { createTraces } from './traces.ts'
 
 export interface App {
   /** Where it listens, for instance http://127.0.0.1:8283 */
@@ -63,6 +66,8 @@ export interface Tuning {
   /** What the node's lease is measured by. */
   monotonic?: Monotonic
   modelTimeouts?: Partial<Timeouts>
+  /** When spans are sent, and how long that may take. */
+  traceTiming?: ExporterOptions['timing']
 }
 
 // A stop takes 15 s at most: streams follow runs that were handed to others for 14, the last second is for the rest.
@@ -93,7 +98,9 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     const metrics = new Metrics()
     const unwatch = watchProcess(metrics.registry)
     started.push(async () => unwatch())
-    const store = await connect(embedded, config, log, metrics, tuning)
+    const traces = createTraces(config, log, metrics, tuning.traceTiming)
+    if (traces) started.push(() => traces.close())
+    const store = await connect(embedded, config, log, { metrics, traces: traces?.runs ?? null }, tuning)
     started.push(() => store.close())
     const keys = await openKeys(config, store, log)
     started.push(async () => keys.close())
@@ -232,7 +239,7 @@ async function connect(
   embedded: EmbeddedPostgres | null,
   config: Config,
   log: Log,
-  metrics: Metrics,
+  observing: { metrics: Metrics; traces: RunTraces | null },
   { silence, monotonic, alone }: Tuning,
 ): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
@@ -240,7 +247,7 @@ async function connect(
     return await openStore({
       connection,
       log,
-      metrics,
+      ...observing,
       silence,
       monotonic,
       alone: alone ?? embedded !== null,

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { isLoopback } from './contract/loopback.ts'
 import { parseAliases } from './models/aliases.ts'
 import { parseWindows } from './models/windows.ts'
+import { traceSettings } from './trace-settings.ts'
 import { ConfigError, flag, list, oneOf, pairs, text, whole, type Setting } from './setting.ts'
 
 // The only place that reads the environment. Every setting has a default that works on a fresh machine. docs/config.md is written
@@ -151,6 +152,7 @@ export const settings = {
     otherwise: 'info',
     means: 'What is logged, as JSON lines on stderr',
   }),
+  ...traceSettings,
 }
 
 type Values = { [K in keyof typeof settings]: ReturnType<(typeof settings)[K]['read']> }

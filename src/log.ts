@@ -26,5 +26,8 @@ export function createLog(level: LogLevel, write = (line: string) => process.std
 
 /** What an unknown thrown value says of itself, without its stack. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  // Of data that it cannot take (class 22) Postgres quotes the value, which is what somebody wrote.
+  const quotes = 'code' in error && typeof error.code === 'string' && /^22[0-9A-Z]{3}$/.test(error.code)
+  return quotes ? error.message.replace(/"[\s\S]*"/, '"..."') : error.message
 }

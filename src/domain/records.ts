@@ -80,6 +80,16 @@ export interface RunSettings {
   max_prompt_tokens: number | null
   max_completion_tokens: number | null
   truncation_strategy: TruncationStrategy
+  /** Only of runs that were created while traces were told. */
+  trace?: RunTrace
+}
+
+/** What a run keeps of the request that created it, so that every server tells of it as part of one trace. */
+export interface RunTrace {
+  /** Its traceparent (W3C Trace Context). */
+  parent: string | null
+  /** The name of the assistant at that time. */
+  agent: string | null
 }
 
 export interface RunRecord {

@@ -1,5 +1,12 @@
 import type { RunRecord } from '../domain/records.ts'
-import { ModelError, type ModelEnd, type ModelRequest } from '../models/model.ts'
+import {
+  ModelError,
+  type Headers,
+  type ModelEnd,
+  type ModelEvent,
+  type ModelRequest,
+} from '../models/model.ts'
+import type { ChatAnswer, ChatSpan } from '../observe/chat-span.ts'
 import type { TaskDeps } from './run-task.ts'
 
 type Observing = Pick<TaskDeps, 'store' | 'log'>
@@ -9,6 +16,7 @@ export class ModelCall {
   readonly #deps: Observing
   readonly #run: RunRecord
   readonly #request: ModelRequest
+  readonly #span: ChatSpan | null
   readonly #since = performance.now()
   #heard = false
 
@@ -16,14 +24,22 @@ export class ModelCall {
     this.#deps = deps
     this.#run = run
     this.#request = request
+    this.#span = deps.store.traces?.chat(run, request) ?? null
+  }
+
+  /** What the request says of its trace. */
+  get headers(): Headers | undefined {
+    return this.#span ? { traceparent: this.#span.traceparent } : undefined
   }
 
   /** Something of the answer has come. */
-  heard(): void {
+  heard(event: ModelEvent): void {
+    if (this.#span?.answer) collect(this.#span.answer, event)
     if (this.#heard) return
     this.#heard = true
     const { metrics } = this.#deps.store
     metrics.firstTokenSeconds.with(this.#request.model).observe(this.#seconds())
+    this.#span?.heard()
   }
 
   ended({ finish, usage }: ModelEnd): void {
@@ -31,13 +47,16 @@ export class ModelCall {
     const { model } = this.#request
     tokens.with(model, 'input').add(usage.prompt_tokens)
     tokens.with(model, 'output').add(usage.completion_tokens)
+    this.#span?.ended(finish, usage)
     this.#over(finish)
   }
 
   /** It was broken off by this server, or threw. */
   failed(error: unknown, interrupted: boolean): void {
-    if (interrupted) this.#over('interrupted')
-    else this.#over(error instanceof ModelError ? error.code : 'server_error')
+    const code = error instanceof ModelError ? error.code : 'server_error'
+    const outcome = interrupted ? 'interrupted' : code
+    this.#span?.failed(outcome)
+    this.#over(outcome)
   }
 
   #over(outcome: string): void {
@@ -58,4 +77,12 @@ export class ModelCall {
   #seconds(): number {
     return (performance.now() - this.#since) / 1000
   }
+}
+
+/** Takes an event into the answer that a trace tells. */
+function collect(answer: ChatAnswer, event: ModelEvent): void {
+  const call = answer.calls.at(-1)
+  if (event.type === 'text') answer.text += event.text
+  else if (event.type === 'call') answer.calls.push({ id: event.id, name: event.name, arguments: '' })
+  else if (call) call.arguments += event.text
 }

@@ -187,7 +187,7 @@ export class RunTask {
       const end = await model.complete(
         context.request,
         (event) => {
-          call.heard()
+          call.heard(event)
           context.sent()
           const now = store.clock.now()
           if (event.type === 'text') turn.text(event.text, now)
@@ -196,6 +196,7 @@ export class RunTask {
           this.#wake()
         },
         this.#abort.signal,
+        call.headers,
       )
       call.ended(end)
       return { end }

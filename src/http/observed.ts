@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { looksLikeId } from '../contract/ids.ts'
 import type { HttpContext } from './context.ts'
 
 declare module 'fastify' {
@@ -35,8 +36,11 @@ export function answered({ store, log }: HttpContext, request: FastifyRequest, r
   }
 }
 
-/** The thread and run that a request names. */
+/** The thread and run that a request names, if what it names could be one: anything can stand in a path. */
 function named({ params }: FastifyRequest): { thread?: string; run?: string } {
-  const { thread_id: thread, run_id: run } = (params ?? {}) as Record<string, string | undefined>
-  return { thread, run }
+  const { thread_id = '', run_id = '' } = (params ?? {}) as Record<string, string | undefined>
+  return {
+    thread: looksLikeId('thread', thread_id) ? thread_id : undefined,
+    run: looksLikeId('run', run_id) ? run_id : undefined,
+  }
 }

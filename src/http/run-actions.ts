@@ -38,6 +38,8 @@ import { answeredOutputs, turnsThatAsked, wereSubmitted } from './tool-outputs.t
 export interface PendingRun {
   /** As yet without an owner. */
   run: RunRecord
+  /** The assistant's name. */
+  agent: string | null
   /** The thread if it is made together with the run. */
   newThread: ThreadRecord | null
   /**
@@ -84,7 +86,7 @@ export async function newRunOnThread(
     return written.run ?? run
   }
   const tell = (reply: FastifyReply) => tellNotRun(context, reply, run)
-  return { run, newThread: null, commit, headers: notRunHeaders(run), tell }
+  return { run, agent: assistant.name, newThread: null, commit, headers: notRunHeaders(run), tell }
 }
 
 /** Makes a thread, with this policy, and a run on it. Throws ApiError for what cannot be run. */
@@ -115,7 +117,7 @@ export async function newThreadWithRun(
     tellNoStore(context, reply, tool_resources)
     tellNotRun(context, reply, run)
   }
-  return { run, newThread: thread, commit, headers, tell }
+  return { run, agent: assistant.name, newThread: thread, commit, headers, tell }
 }
 
 async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {
@@ -138,6 +140,13 @@ async function withOwner<T>({ store }: HttpContext, work: (owner: string | null)
   }
 }
 
+/** The run as it is to be written, with what its request says of traces. */
+function traced({ store }: HttpContext, { request }: FastifyReply, { run, agent }: PendingRun): RunRecord {
+  if (store.traces === null) return run
+  const trace = store.traces.settings(request.headers['traceparent']?.toString(), agent)
+  return { ...run, settings: { ...run.settings, trace } }
+}
+
 const ownedBy = (run: RunRecord, owner: string | null): RunRecord => ({
   ...run,
   state: newRunState(owner, run.state.deadline),
@@ -150,8 +159,9 @@ export async function commitRun(
   pending: PendingRun,
   keeping: Keeping<RunRecord>,
 ): Promise<RunRecord> {
+  const ready = traced(context, reply, pending)
   return withOwner(context, async (owner) => {
-    const run = await pending.commit(ownedBy(pending.run, owner), keeping)
+    const run = await pending.commit(ownedBy(ready, owner), keeping)
     pending.tell(reply)
     context.store.signals.changed(run)
     return run
@@ -167,8 +177,9 @@ export async function streamRun(
 ): Promise<void> {
   const { newThread, commit, headers, tell } = pending
   const keeping = keep.stream(() => ({ term: logStart.term, waits: 0 }), headers)
+  const ready = traced(context, reply, pending)
   return withOwner(context, async (owner) => {
-    const key = ownedBy(pending.run, owner)
+    const key = ownedBy(ready, owner)
     const { stream, result: run } = await streaming(context, key, () => commit(key, keeping))
     tell(reply)
     stream.open(reply, run, { after: logStart, version: 0 })

@@ -3,7 +3,7 @@ import { estimateTokens, type Usage } from '../domain/usage.ts'
 import { chatBody, isLimitTooHigh, QuirkMemory, quirkNamedIn, type Quirk } from './chat-body.ts'
 import { errorIn, faultInAnswer, faultOfStatus, faultOfTransport } from './faults.ts'
 import { filled, isObject, parseJson } from './json.ts'
-import { ModelError, type Model, type ModelInfo, type ModelRequest } from './model.ts'
+import { ModelError, type Headers, type Model, type ModelInfo, type ModelRequest } from './model.ts'
 import { Normaliser, type NormalisedEnd } from './normalise.ts'
 import { promptTokens } from './prompt-size.ts'
 import { readSse, readText } from './sse.ts'
@@ -25,9 +25,9 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
   const quirks = new QuirkMemory()
   return {
     description: transport.description,
-    complete: (request, on, signal) =>
+    complete: (request, on, signal, headers) =>
       inOwnTerms(signal, async () => {
-        const response = await ask(transport, quirks, request, signal)
+        const response = await ask({ transport, headers }, quirks, request, signal)
         const normaliser = new Normaliser(on, newCallId, callsAllowed(request))
         const end = await readAnswer(transport, response, normaliser, signal)
         return { finish: end.finish, usage: end.usage ?? estimateUsage(request, end.answer) }
@@ -58,7 +58,7 @@ async function inOwnTerms<T>(signal: AbortSignal, work: () => Promise<T>): Promi
 
 /** Sends the request, again without what the backend refuses of it; which keys it does not know is remembered. */
 async function ask(
-  transport: Transport,
+  { transport, headers }: { transport: Transport; headers: Headers | undefined },
   memory: QuirkMemory,
   request: ModelRequest,
   signal: AbortSignal,
@@ -68,7 +68,7 @@ async function ask(
   let asked = request
   for (;;) {
     const body = chatBody(asked, refused)
-    const response = await transport.post('/chat/completions', body, signal)
+    const response = await transport.post('/chat/completions', body, signal, headers)
     if (isSuccess(response.status)) {
       if (refused.size > atFirst) memory.remember(request.model, refused)
       return response

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
 import { scrubCredentials } from './faults.ts'
+import type { Headers } from './model.ts'
 import { TransportError, type Transport, type TransportFault, type TransportResponse } from './transport.ts'
 
 export interface Timeouts {
@@ -55,7 +56,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
         origin: target.origin,
         path: target.path + request.path + target.search,
         method: request.method,
-        ...carried(request.body, target.headers),
+        ...carried(request.body, { ...request.headers, ...target.headers }),
         signal: watch.signal,
       })
       // Never asked for, and a few kilobytes of it can unpack to gigabytes.
@@ -73,8 +74,8 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
 
   return {
     description: target.description,
-    post: (path, body, signal) =>
-      send({ method: 'POST', path, body: JSON.stringify(body) }, timeouts.firstByteMs, signal),
+    post: (path, body, signal, headers) =>
+      send({ method: 'POST', path, body: JSON.stringify(body), headers }, timeouts.firstByteMs, signal),
     get: (path, signal) => send({ method: 'GET', path }, timeouts.listMs, signal),
     scrub: target.scrub,
     close: () => agent.destroy(),
@@ -85,6 +86,8 @@ interface Request {
   method: 'GET' | 'POST'
   path: string
   body?: string
+  /** Besides those of every request, which they do not replace. */
+  headers?: Headers
 }
 
 function readTarget({ baseUrl, apiKey }: HttpTransportOptions) {

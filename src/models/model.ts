@@ -59,14 +59,22 @@ export interface ModelInfo {
   owned_by: string
 }
 
+/** Lower-case names. */
+export type Headers = Readonly<Record<string, string>>
+
 export interface Model {
   /** For the start banner and logs; holds no credential. */
   readonly description: string
   /**
    * Runs one turn, calling `on` as events arrive. Rejects with ModelError for every backend fault and with the
-   * signal's reason when aborted (the backend request is then closed).
+   * signal's reason when aborted (the backend request is then closed). `headers` go to the backend with the request.
    */
-  complete(request: ModelRequest, on: (event: ModelEvent) => void, signal: AbortSignal): Promise<ModelEnd>
+  complete(
+    request: ModelRequest,
+    on: (event: ModelEvent) => void,
+    signal: AbortSignal,
+    headers?: Headers,
+  ): Promise<ModelEnd>
   /** What GET /v1/models shows. Rejects with ModelError when the backend does not answer. */
   list(signal: AbortSignal): Promise<ModelInfo[]>
 }

@@ -16,10 +16,10 @@ export interface ModelRouterOptions {
 export function createModelRouter({ backend, demo, aliases }: ModelRouterOptions): Model {
   return {
     description: describe(backend ?? demo, aliases),
-    complete(request, on, signal) {
+    complete(request, on, signal, headers) {
       const model = resolveAlias(aliases, request.model)
       const chosen = model === demoModel ? demo : (backend ?? demo)
-      return chosen.complete({ ...request, model }, on, signal)
+      return chosen.complete({ ...request, model }, on, signal, headers)
     },
     /**
      * Rejects when the backend does not answer: a list that holds the demo model alone would say that the

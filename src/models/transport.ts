@@ -1,4 +1,5 @@
 import type { ChatBody } from './chat-body.ts'
+import type { Headers } from './model.ts'
 
 // How bytes reach a model backend and come back. The Chat Completions adapter knows only this: over HTTP it is
 // http-transport.ts, in process it is the demo model, which so passes through the same adapter.
@@ -15,7 +16,7 @@ export interface Transport {
   /** Where requests go; holds no credential. */
   readonly description: string
   /** Rejects with TransportError, also when the signal fires; the request is closed at once then. */
-  post(path: string, body: ChatBody, signal: AbortSignal): Promise<TransportResponse>
+  post(path: string, body: ChatBody, signal: AbortSignal, headers?: Headers): Promise<TransportResponse>
   get(path: string, signal: AbortSignal): Promise<TransportResponse>
   /** Takes this transport's own credentials out of a text that others wrote. */
   scrub: (text: string) => string

@@ -2,6 +2,7 @@ import { isTerminal } from '../contract/events.ts'
 import type { RunRecord } from '../domain/records.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Lane } from './group-commit.ts'
+import type { Store } from './store.ts'
 import type { ThreadWrite } from './thread-write.ts'
 
 // What is counted of commits, and of what they did to runs.
@@ -32,18 +33,24 @@ export function observedLane(lane: Lane, metrics: Metrics): Lane {
   }
 }
 
-/** Counts what a write that was committed has made of a run. */
-export function countWrite(metrics: Metrics, write: ThreadWrite): void {
+/** Counts, and tells of in traces, what a write that was committed has made of a run. */
+export function observeWrite(
+  { metrics, traces }: Pick<Store, 'metrics' | 'traces'>,
+  write: ThreadWrite,
+): void {
   switch (write.kind) {
     case 'create_run':
     case 'create_thread':
     case 'enqueue':
-      if (write.run) metrics.runsCreated.add()
+      if (!write.run) return
+      metrics.runsCreated.add()
+      traces?.created(write.run)
       return
     case 'advance':
-      return countEnd(metrics, write.run)
     case 'delete_thread':
-      if (write.run) countEnd(metrics, write.run)
+      if (!write.run) return
+      countEnd(metrics, write.run)
+      traces?.changed(write.run, write.rows.changedSteps)
       return
     case 'append':
     case 'delete_message':

@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Log } from '../log.ts'
 import { Metrics, type PoolState } from '../observe/metrics.ts'
+import type { RunTraces } from '../observe/run-traces.ts'
 import { keepAssistants } from './assistants.ts'
 import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
@@ -12,7 +13,7 @@ import { migrate, serves } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes, silenceOthers } from './nodes.ts'
 import { Notices } from './notices.ts'
-import { countWrite, observedLane } from './observed-lane.ts'
+import { observedLane, observeWrite } from './observed-lane.ts'
 import { Room } from './places.ts'
 import { createPool, hadNoRoom, type Connection } from './pool.ts'
 import { Promotions, type Followed } from './promotion.ts'
@@ -38,6 +39,8 @@ export interface Store {
   readonly recent: Recent
   /** What this server counts of itself. */
   readonly metrics: Metrics
+  /** How runs are told as traces, if they are. */
+  readonly traces: RunTraces | null
   /** A run as it is now, or null if there is none. */
   readRun(key: RunKey): Promise<RunRecord | null>
   /** Commits a write to a thread, together with the others of the same moment. */
@@ -84,8 +87,10 @@ export async function openStore(options: {
   /** No other process writes to the database, as long as this one has it. */
   alone?: boolean
   metrics?: Metrics
+  traces?: RunTraces | null
 }): Promise<Store> {
-  const { connection, log, monotonic = () => performance.now(), metrics = new Metrics() } = options
+  const { connection, log, monotonic = () => performance.now() } = options
+  const { metrics = new Metrics(), traces = null } = options
   const schema = await migrate(connection)
   // Flushes and heartbeats never wait behind reads.
   const pool = createPool(connection, { max: 10, name: 'reads', log, bounds: bounds.reads })
@@ -107,7 +112,7 @@ export async function openStore(options: {
   notices.start()
   const tell = ({ write, run, batch }: Followed) => {
     recent.followed(write)
-    countWrite(metrics, write)
+    observeWrite({ metrics, traces }, write)
     notices.tell(write)
     announce({ signals }, run, batch)
   }
@@ -131,9 +136,10 @@ export async function openStore(options: {
     room,
     recent,
     metrics,
+    traces,
     readRun: async (key) =>
       recent.runs.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
-    write: (write) => commitAndTell(commits, { recent, notices, signals, metrics, failed }, write),
+    write: (write) => commitAndTell(commits, { recent, notices, signals, metrics, traces, failed }, write),
     due: () => commits.due(),
     async beat() {
       const sentAt = monotonic()
@@ -163,12 +169,13 @@ interface Told {
   notices: Notices
   signals: Signals
   metrics: Metrics
+  traces: RunTraces | null
   failed: (error: unknown) => void
 }
 
 /** Commits a write, and tells of it what it changed. */
 async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrite): Promise<WriteOutcome> {
-  const { recent, notices, signals, metrics, failed } = told
+  const { recent, notices, signals, failed } = told
   const submit = (one: ThreadWrite) =>
     commits.submit(one).catch((error: unknown) => {
       recent.doubted(one)
@@ -183,7 +190,7 @@ async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrit
   }
   if (done.outcome !== 'ok') return done
   recent.written(write, done)
-  countWrite(metrics, write)
+  observeWrite(told, write)
   notices.tell(write)
   if (write.kind === 'log') signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
   const { counter: _, ...outcome } = done

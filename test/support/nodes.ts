@@ -27,12 +27,14 @@ export async function anotherNode(
   t: TestContext,
   server: TestServer,
   tuning: Tuning = {},
+  env: Record<string, string> = {},
 ): Promise<TestNode> {
   const config = readConfig({
     PORT: '0',
     DATABASE_URL: server.db.url,
     OPENAI_BASE_URL: server.mock.baseUrl,
     OPENAI_API_KEY: 'sk-test-of-the-backend',
+    ...env,
   })
   const app = await startApp(config, createLog('silent'), tuning)
   t.after(() => app.stop())

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLog } from '../src/log.ts'
+import { cut, status, text, toolCalls } from './support/mock-model.ts'
+import { startReceiver } from './support/otlp-receiver.ts'
+import { startServer, tool } from './support/server.ts'
+
+// Secrets and content that are planted wherever they can come in are found nowhere in what a server tells of itself: not in logs,
+// at whatever level, not in metrics, not in traces.
+
+const receiver = await startReceiver()
+const logged: string[] = []
+const canary = (what: string) => `canary-${what}-7f3a`
+
+const server = await startServer({
+  env: {
+    OPENAI_API_KEY: `sk-${canary('model-key')}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_EXPORTER_OTLP_HEADERS: `x-collector-key=${canary('collector-key')}`,
+  },
+  tuning: { traceTiming: { delay: 20 } },
+  log: createLog('debug', (line) => logged.push(line) > 0),
+})
+const { mock } = server
+
+/** A request as an app with secrets of its own makes it. */
+async function ask(path: string, body?: object | string): Promise<{ id: string; status: string }> {
+  const headers = {
+    authorization: `Bearer ${canary('authorization')}`,
+    'api-key': canary('api-key'),
+    cookie: canary('cookie'),
+    'openai-organization': canary('organization'),
+    'x-request-id': canary('request-id'),
+    'user-agent': canary('user-agent'),
+    'idempotency-key': `${canary('idempotency')}-${Math.random()}`,
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+  }
+  const method = body === undefined ? 'GET' : 'POST'
+  const response = await server.fetch(path, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  })
+  return (await response.json()) as { id: string; status: string }
+}
+
+async function runToStop(thread: string, assistant: string): Promise<string> {
+  const { id } = await ask(`/v1/threads/${thread}/runs`, {
+    assistant_id: assistant,
+    instructions: canary('run-instructions'),
+    additional_messages: [{ role: 'user', content: canary('additional') }],
+    metadata: { secret: canary('run-metadata') },
+  })
+  await server.client.beta.threads.runs.poll(id, { thread_id: thread })
+  return id
+}
+
+/** Plants a canary wherever one can come in: in requests, in answers of the model, in what goes wrong. */
+async function plant(): Promise<void> {
+  const { id: assistant } = await ask('/v1/assistants', {
+    model: 'mock-model',
+    description: canary('description'),
+    instructions: canary('instructions'),
+    tools: [
+      { ...tool('f'), function: { ...tool('f').function, description: canary('tool-description') } },
+      { type: 'file_search' },
+    ],
+    metadata: { secret: canary('metadata') },
+  })
+  const { id: thread } = await ask('/v1/threads', {
+    messages: [{ role: 'user', content: canary('message') }],
+    metadata: { secret: canary('thread-metadata') },
+  })
+  const call = { id: 'call_a', name: 'f', arguments: `{"a":"${canary('arguments')}"}` }
+  mock.next(toolCalls([call], { text: canary('text-before-tools') }), text(canary('answer')))
+  const run = await runToStop(thread, assistant)
+  await ask(`/v1/threads/${thread}/runs/${run}/submit_tool_outputs`, {
+    tool_outputs: [{ tool_call_id: 'call_a', output: canary('output') }],
+  })
+  const { status: ended } = await server.client.beta.threads.runs.poll(run, { thread_id: thread })
+  assert.equal(ended, 'completed')
+  // What the model's server says when it fails may quote anything.
+  const error = { message: `no: ${canary('model-error')}`, code: canary('model-code') }
+  for (const answer of [status(500, { error }), status(401, { error }), cut(canary('half'))]) {
+    mock.next(answer)
+    await runToStop(thread, assistant)
+  }
+  // What is refused, at each stage of a request.
+  await ask('/v1/threads', `{"${canary('broken-json')}`)
+  await ask('/v1/threads', { [canary('unknown-key')]: canary('unknown-value') })
+  await ask(`/v1/threads/${canary('made-up')}`)
+  await ask(`/${canary('path')}?key=${canary('query')}`)
+  await ask(`/v1/assistants?after=${canary('after')}`)
+  // What fails in the middle: Postgres quotes what it was sent.
+  const { pool } = server.app.store
+  const genuine = pool.query.bind(pool) as typeof pool.query
+  pool.query = (() => genuine('select $1::bigint', [canary('value')])) as typeof pool.query
+  await ask(`/v1/threads/${thread}`)
+  pool.query = genuine
+}
+
+test('secrets and content that are planted everywhere are found in no log, metric or trace', async () => {
+  await plant()
+  const metrics = await (await fetch(`${server.app.url}/metrics`)).text()
+  await receiver.received(9)
+  const told = { logs: logged.join(''), metrics, traces: receiver.raw.join('\n') }
+  assert.ok(
+    logged.length > 20 && metrics.length > 5_000 && told.traces.length > 5_000,
+    'there was something to find',
+  )
+  for (const [where, all] of Object.entries(told)) {
+    // The collector's key is for the collector.
+    const found = [...all.matchAll(/canary-([\w-]+?)-7f3a/g)].map(([, what]) => what)
+    const own = where === 'traces' ? found.filter((what) => what !== 'collector-key') : found
+    assert.deepEqual([...new Set(own)], [], where)
+  }
+  assert.ok(told.traces.includes(canary('collector-key')))
+})
+
+test('every log line is JSON with a time, a level and a message, and those of runs and requests name them', () => {
+  const lines = logged.map((line) => JSON.parse(line) as Record<string, unknown>)
+  for (const { time, level, message } of lines) {
+    assert.ok(typeof time === 'string' && !Number.isNaN(Date.parse(time)))
+    assert.ok(['debug', 'info', 'warn', 'error'].includes(String(level)))
+    assert.ok(typeof message === 'string' && message !== '')
+  }
+  const of = (message: string) => lines.filter((line) => line['message'] === message)
+  const [created] = of('a request was answered').filter(
+    ({ route, method }) => route === '/v1/threads/:thread_id/runs' && method === 'POST',
+  )
+  assert.match(String(created?.['request']), /^req_[0-9a-f]{32}$/)
+  assert.match(String(created?.['thread']), /^thread_/)
+  assert.equal(created?.['status'], 200)
+  assert.equal(typeof created?.['ms'], 'number')
+  for (const { run, thread } of of('a model was called')) {
+    assert.match(String(run), /^run_/)
+    assert.match(String(thread), /^thread_/)
+  }
+  assert.ok(of('a model was called').length >= 5)
+  assert.equal(of('a request failed').length, 1)
+})
