@@ -144,4 +144,21 @@ export const evilPatches: EvilPatch[] = [
     ],
     tests: ['test/leases.test.ts', 'test/simulation.test.ts'],
   },
+  {
+    name: 'age before life',
+    harm: 'a thread is deleted for its age while it has a run, or was given a message a moment ago',
+    edits: [
+      {
+        file: 'src/store/retention.ts',
+        find: 'select id, next_seq from page\n  where active_run_id is null and waiting = 0\n    and not exists',
+        replace: 'select id, next_seq from page\n  where true or not exists',
+      },
+      {
+        file: 'src/store/retention.ts',
+        find: 'next_seq = idle.next_seq and active_run_id is null and waiting = 0 and deleted_at is null',
+        replace: 'deleted_at is null',
+      },
+    ],
+    tests: ['test/retention.test.ts'],
+  },
 ]

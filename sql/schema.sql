@@ -132,7 +132,9 @@ create table projects (
   id text not null,
   name text not null,
   created_at bigint not null,
-  constraint projects_pkey PRIMARY KEY (id)
+  retain_threads_for bigint,
+  constraint projects_pkey PRIMARY KEY (id),
+  constraint projects_retain_threads_for_check CHECK ((retain_threads_for >= 0))
 );
 
 create table run_events (
@@ -239,6 +241,8 @@ create table threads (
   constraint threads_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),
   constraint threads_policy_check CHECK ((policy = ANY (ARRAY['reject'::text, 'queue'::text, 'replace'::text])))
 );
+CREATE INDEX threads_by_creation ON public.threads USING btree (project_id, created_at, seq);
+CREATE INDEX threads_by_metadata ON public.threads USING gin (metadata jsonb_path_ops) WITH (fastupdate=off) WHERE (metadata <> '{}'::jsonb);
 CREATE UNIQUE INDEX threads_by_seq ON public.threads USING btree (project_id, seq);
 CREATE INDEX threads_deleted ON public.threads USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX threads_waiting ON public.threads USING btree (id) WHERE (waiting > 0);

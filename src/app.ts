@@ -118,6 +118,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       maxAttempts: defaults.maxAttempts,
       startAfterMs: tuning.startAfterMs ?? defaults.startAfterMs,
       eventsKeptFor: config.eventsKeptFor,
+      retainThreadsFor: config.retainThreadsFor,
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
     const streams = new OpenStreams()

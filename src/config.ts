@@ -94,6 +94,15 @@ export const settings = {
     unit: 'seconds',
     means: "Time after a run's end for which its events can be read as they were",
   }),
+  retainThreadsFor: whole({
+    name: 'RETAIN_THREADS_FOR',
+    otherwise: 0,
+    least: 0,
+    most: 100 * year,
+    unit: 'seconds',
+    means:
+      'Threads are deleted so long after they were last active (made, given a message, or with a run), with all that is in them; files stay. 0 keeps them. A project may say otherwise',
+  }),
   maxFileBytes: whole({
     name: 'MAX_FILE_BYTES',
     otherwise: 512 * 1024 * 1024,

@@ -55,8 +55,9 @@ pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
   return genuine.apply(this, args)
 } as typeof pg.Client.prototype.query
 
-// Not alone: what it would know without asking is asked for.
-const server = await startServer({ tuning: { alone: false } })
+// Not alone: what it would know without asking is asked for. A century: threads are looked at, and none is deleted.
+const env = { RETAIN_THREADS_FOR: String(100 * 31_536_000) }
+const server = await startServer({ env, tuning: { alone: false } })
 const { client, mock } = server
 const { threads, assistants } = client.beta
 
@@ -91,6 +92,7 @@ async function exerciseAll(): Promise<void> {
   for (const order of ['asc', 'desc'] as const) {
     await assistants.list({ order, after: assistant })
     await server.fetch(`/v1/threads?order=${order}&after=${thread}`)
+    await server.fetch(`/v1/threads?order=${order}&after=${thread}&metadata[a]=b&created_at[gte]=0`)
     await threads.messages.list(thread, { order, after: message.id })
     await threads.messages.list(thread, { order, run_id: run.id, after: message.id })
     await threads.runs.list(thread, { order, after: run.id })
@@ -105,6 +107,8 @@ async function exerciseAll(): Promise<void> {
   await threads.runs.create(thread, { assistant_id: assistant })
   await mock.received(0)
   await threads.delete(thread)
+  // So that the threads are looked at again.
+  await server.db.advanceClock(61)
   await server.app.engine.sweep()
 }
 
@@ -183,7 +187,15 @@ async function namesInSources(): Promise<string[]> {
     }),
   )
   // These work on a table of bookkeeping.
-  const ofNodes = ['beat', 'silence_others', 'forget_nodes', 'notify_runs', 'other_nodes']
+  const ofNodes = [
+    'beat',
+    'silence_others',
+    'forget_nodes',
+    'notify_runs',
+    'other_nodes',
+    'first_node',
+    'retained_projects',
+  ]
   return [...new Set(names.flat())].filter((name) => !ofNodes.includes(name))
 }
 

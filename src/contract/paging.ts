@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from 'typebox'
-import { Literals, Nullable } from './schema.ts'
+import { Literals, MetadataFilter, Nullable } from './schema.ts'
 
 // Lists (wire.md §3): `after` and `before` are ids, order is by creation, the newest first unless asked.
 
@@ -18,6 +18,24 @@ export const PageQuery = Type.Object({
   before: Before,
 })
 export type PageQuery = Static<typeof PageQuery>
+
+const Second = (what: string) =>
+  Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: what }))
+
+/** A span of time, as the hosted API's newer lists take it: `created_at[gte]=...&created_at[lt]=...`. */
+const Span = Type.Object(
+  { gt: Second('After'), gte: Second('From'), lt: Second('Before'), lte: Second('Until') },
+  { additionalProperties: false, description: 'Only what was created then: Unix seconds' },
+)
+export type Span = Static<typeof Span>
+
+/** The query of the list of threads. */
+export const ThreadsQuery = Type.Object({
+  ...PageQuery.properties,
+  metadata: Type.Optional(MetadataFilter),
+  created_at: Type.Optional(Span),
+})
+export type ThreadsQuery = Static<typeof ThreadsQuery>
 
 /** The list envelope of objects of one kind. */
 export const ListObject = <T extends TSchema>(item: T) =>

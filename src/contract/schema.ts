@@ -17,12 +17,12 @@ export const Literals = <T extends string[]>(...values: [...T]) => Type.Enum(val
 /** Unix seconds. */
 export const Seconds = Type.Integer({ description: 'Unix seconds' })
 
-const pairs = <T extends TSchema>(value: T, title: string, description: string) =>
+const pairs = <T extends TSchema>(value: T, title: string | undefined, description: string) =>
   Type.Unsafe<Record<string, Static<T>>>(
     Type.Object(
       {},
       {
-        title,
+        ...(title === undefined ? {} : { title }),
         description,
         additionalProperties: value,
         maxProperties: 16,
@@ -36,6 +36,13 @@ const MetadataValue = Type.String({ maxLength: 512 })
 /** At most 16 pairs of 64 and 512 characters (wire.md §8). */
 export const Metadata = pairs(MetadataValue, 'Metadata', 'Names and texts of your own.')
 export type Metadata = Record<string, string>
+
+/** In a query: `metadata[user]=42`. */
+export const MetadataFilter = pairs(
+  MetadataValue,
+  undefined,
+  'Only what has all of these pairs, as `metadata[user]=42`',
+)
 
 /** In a change, null removes a key as "" does. */
 export const MetadataChange = pairs(

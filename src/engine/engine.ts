@@ -9,6 +9,7 @@ import { purgeThreads } from '../store/threads.ts'
 import { Cadence } from './cadence.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { TaskDeps } from './run-task.ts'
+import { Retention } from './retention.ts'
 import { Sweep, sweepLimit } from './sweep.ts'
 import { Tasks } from './tasks.ts'
 
@@ -23,6 +24,11 @@ export interface EngineOptions extends TaskDeps {
   maxAttempts: number
   /** Seconds for which the events of a run can be read, counted from its end. */
   eventsKeptFor: number
+  /**
+   * Seconds without activity after which threads are deleted whose project says nothing about it; 0 keeps them, and null leaves all of it
+   * to others.
+   */
+  retainThreadsFor: number | null
 }
 
 /** Rows of deleted threads removed in a round, of each kind. */
@@ -46,6 +52,7 @@ export class Engine {
   readonly #tasks: Tasks
   readonly #sweep: Sweep
   readonly #heartbeat: Heartbeat
+  readonly #retention: Retention | null
   readonly #sweeping: Cadence
   readonly #purging: Cadence
   readonly #unwatch: () => void
@@ -69,6 +76,8 @@ export class Engine {
       onLost: () => this.#giveUp(),
       onSilence: () => void this.#sweep.takeOver(),
     })
+    const { retainThreadsFor } = options
+    this.#retention = retainThreadsFor === null ? null : new Retention(store, log, retainThreadsFor)
     this.#sweeping = new Cadence(() => this.#sweepOnce(), sweepMs)
     this.#purging = new Cadence(() => this.#purge(), sweepMs)
     store.metrics.sources.executing = () => this.#tasks.size
@@ -212,6 +221,7 @@ export class Engine {
       purgeFiles(store.pool, sweepLimit, purgePieces).catch(failed),
       purgeKeptAnswers(store.pool, purgeRows).catch(failed),
       purgeEvents(store.pool, eventsKeptFor + logGrace, sweepLimit, purgeRows).catch(failed),
+      this.#retention?.round(),
     ])
   }
 }

@@ -18,6 +18,9 @@ export interface Parameter {
   in: 'path' | 'query' | 'header'
   required?: boolean
   description?: string
+  /** Of objects: `name[key]=value`. */
+  style?: 'deepObject'
+  explode?: boolean
   schema: JsonSchema
 }
 
@@ -129,6 +132,7 @@ function queryParameters(query: TObject, components: Components): Parameter[] {
     // What has a default need not be sent.
     required: required.includes(key) && schema.default === undefined,
     ...(description === undefined ? {} : { description }),
+    ...(schema.type === 'object' ? { style: 'deepObject' as const, explode: true } : {}),
     schema,
   }))
 }

@@ -8,6 +8,7 @@ export type Query = Record<string, string | string[] | undefined>
 interface Property {
   type?: string
   default?: unknown
+  properties?: Record<string, Property>
 }
 
 /**
@@ -28,8 +29,13 @@ export function queryParser<T extends TObject>(schema: T): (query: Query) => Sta
   }
 }
 
-function valueOf(query: Query, name: string, { type }: Property): unknown {
-  if (type === 'array') return listOf(query, name)
+function valueOf(query: Query, name: string, property: Property): unknown {
+  if (property.type === 'array') return listOf(query, name)
+  if (property.type === 'object') return objectOf(query, name, property)
+  return scalarOf(query, name, property)
+}
+
+function scalarOf(query: Query, name: string, { type }: Property): unknown {
   const text = single(query, name)
   if (text === undefined || text === '') return undefined
   if (type === 'integer' && /^-?\d+$/.test(text)) return Number(text)
@@ -43,6 +49,21 @@ function listOf(query: Query, name: string): string[] | undefined {
     .flat()
     .filter((value) => value !== undefined && value !== '')
   return given.length === 0 ? undefined : (given as string[])
+}
+
+/**
+ * `name[a]=1&name[b]=2`. A value that is empty is one: a filter by what a program forgot to fill in finds nothing rather than
+ * everything. What is no such pair, as `name=1`, is handed on for the check to refuse.
+ */
+function objectOf(query: Query, name: string, { properties = {} }: Property): unknown {
+  const pairs = Object.keys(query).flatMap((given) => {
+    const [, key] = given.startsWith(`${name}[`) ? (/^[^[]*\[([^\]]*)\]$/.exec(given) ?? []) : []
+    if (key === undefined) return []
+    const value = Object.hasOwn(properties, key) ? scalarOf(query, given, properties[key] ?? {}) : undefined
+    return [[key, value ?? single(query, given) ?? '']]
+  })
+  if (pairs.length > 0) return Object.fromEntries(pairs)
+  return single(query, name) || undefined
 }
 
 /** A parameter that may be given once; of several the last counts. */

@@ -122,6 +122,10 @@ export class Metrics {
     'Runs that this server queued again: of silent servers, or of its own that it had lost track of.',
     ['reason'],
   )
+  readonly threadsRetired = this.registry.counter(
+    'threadmill_threads_retired_total',
+    'Threads that this server deleted for their age.',
+  )
   readonly batchSize = this.registry.histogram(
     'threadmill_commit_batch_size',
     'Writes that went to the database together.',

@@ -39,3 +39,12 @@ const othersText = 'select id from nodes where id <> $1 and seen_at > threadmill
 export async function hasOtherNodes(pool: pg.Pool, node: string, silence: number): Promise<boolean> {
   return (await query(pool, 'other_nodes', othersText, [node, silence])).length > 0
 }
+
+const firstText =
+  'select not exists (select from nodes where id < $1 and seen_at > threadmill_now() - $2) as first'
+
+/** Whether this is the one of the nodes that live which does what only one has to do. */
+export async function isFirstNode(pool: pg.Pool, node: string, silence: number): Promise<boolean> {
+  const [row] = await query<{ first: boolean }>(pool, 'first_node', firstText, [node, silence])
+  return row?.first ?? false
+}

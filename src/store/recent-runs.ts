@@ -28,20 +28,26 @@ export class RecentRuns {
   /** Notes a write that was committed. */
   written(write: ThreadWrite, done: WriteOutcome): void {
     if (!this.#alone || done.outcome !== 'ok') return
-    if (write.kind === 'delete_thread') return this.#forgetThread(write.thread.id)
+    if (write.kind === 'delete_thread') return this.forgetThreads(new Set([write.thread.id]))
     const run = 'run' in write ? write.run : undefined
     if (run) this.#put(done.metadata ? { ...run, metadata: done.metadata } : run)
   }
 
   /** A write failed, and may have been committed all the same. */
   doubted(write: ThreadWrite): void {
-    if (write.kind === 'delete_thread') this.#forgetThread(write.thread.id)
+    if (write.kind === 'delete_thread') this.forgetThreads(new Set([write.thread.id]))
     else if ('run' in write && write.run) this.forget(write.run.id)
   }
 
   /** A run changed, or may have changed, in another way than by a write that is told here. */
   forget(id: string): void {
     if (this.#alone) this.#set(id, null)
+  }
+
+  /** These threads are gone, and their runs with them. */
+  forgetThreads(threads: ReadonlySet<string>): void {
+    if (!this.#alone) return
+    for (const [id, run] of this.#runs) if (run && threads.has(run.thread_id)) this.#set(id, null)
   }
 
   #put(run: RunRecord): void {
@@ -56,9 +62,5 @@ export class RecentRuns {
     if (this.#runs.size <= mostRuns) return
     const [oldest] = this.#runs.keys()
     if (oldest !== undefined) this.#runs.delete(oldest)
-  }
-
-  #forgetThread(thread: string): void {
-    for (const [id, run] of this.#runs) if (run?.thread_id === thread) this.#set(id, null)
   }
 }

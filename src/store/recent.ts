@@ -30,4 +30,11 @@ export class Recent {
     this.runs.doubted(write)
     this.messages.forget(write.thread.id)
   }
+
+  /** These threads are gone, with all that is in them. */
+  forgetThreads(ids: readonly string[]): void {
+    if (ids.length === 0) return
+    this.runs.forgetThreads(new Set(ids))
+    for (const id of ids) this.messages.forget(id)
+  }
 }

@@ -1,12 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { notFound } from '../../contract/errors.ts'
 import { Deleted, ThreadObject } from '../../contract/objects.ts'
-import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
+import { ListObject, ThreadsQuery, toList } from '../../contract/paging.ts'
 import { CreateThread, ModifyThread } from '../../contract/requests.ts'
 import { mergeMetadata } from '../../domain/metadata.ts'
 import type { ThreadRecord } from '../../domain/records.ts'
 import { toThread } from '../../domain/to-wire.ts'
 import { deleteThread } from '../../store/delete-thread.ts'
+import { findThreads } from '../../store/thread-list.ts'
 import { getThread, listThreads, updateThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
 import { noStoreHeaders, tellNoStore } from '../hosted-tools.ts'
@@ -65,13 +66,15 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       method: 'GET',
       path: '/threads',
       tag,
-      summary: 'Lists threads.',
-      query: PageQuery,
+      summary: 'Lists threads, also by their metadata and by when they were created.',
+      query: ThreadsQuery,
       answer: ListObject(ThreadObject),
-      details: 'An extension: the hosted API refused this to API keys.',
+      details:
+        'An extension: the hosted API refused this to API keys. Filters and cursors go together; a cursor may be any thread.',
     },
     async ({ project, query }) => {
-      const { rows, hasMore } = await listThreads(pool, project, query)
+      const filtered = query.metadata !== undefined || query.created_at !== undefined
+      const { rows, hasMore } = await (filtered ? findThreads : listThreads)(pool, project, query)
       return toList(rows.map(toThread), hasMore)
     },
   )

@@ -117,6 +117,8 @@ export class Process implements Outside {
       startAfterMs: this.#options.startAfterMs,
       maxAttempts: 3,
       eventsKeptFor: 3_600,
+      // One of the servers does it, by a name that no seed decides.
+      retainThreadsFor: null,
     })
     this.engine.start()
   }
