@@ -161,6 +161,10 @@ export const settings = {
     otherwise: 'info',
     means: 'What is logged, as JSON lines on stderr',
   }),
+  logContent: flag({
+    name: 'LOG_CONTENT',
+    means: '`1` logs what models are sent and answer, at the level `debug` only',
+  }),
   ...traceSettings,
 }
 

@@ -6,6 +6,8 @@ export type LogFields = Readonly<Record<string, string | number | boolean | null
 export interface Log {
   /** Whether entries of the level debug are written: who asks need not make them in vain. */
   readonly verbose: boolean
+  /** Whether entries of the level debug may hold what people and models wrote. */
+  readonly content: boolean
   debug(message: string, fields?: LogFields): void
   info(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
@@ -14,14 +16,28 @@ export interface Log {
 
 const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 }
 
-/** Writes entries at or above `level`. Callers pass ids and counts, never message content or credentials. */
-export function createLog(level: LogLevel, write = (line: string) => process.stderr.write(line)): Log {
+/**
+ * Writes entries at or above `level`. Callers pass ids and counts, never headers or credentials, and what people and models
+ * wrote only if `content` says so.
+ */
+export function createLog(
+  level: LogLevel,
+  write = (line: string) => process.stderr.write(line),
+  content = false,
+): Log {
   const at = (entryLevel: Exclude<LogLevel, 'silent'>) => (message: string, fields?: LogFields) => {
     if (rank[entryLevel] < rank[level]) return
     write(JSON.stringify({ time: new Date().toISOString(), level: entryLevel, message, ...fields }) + '\n')
   }
   const verbose = rank[level] === rank.debug
-  return { verbose, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return {
+    verbose,
+    content: content && verbose,
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+  }
 }
 
 /** What an unknown thrown value says of itself, without its stack. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { createLog } from '../src/log.ts'
 import { cut, status, text, toolCalls } from './support/mock-model.ts'
 import { startReceiver } from './support/otlp-receiver.ts'
-import { startServer, tool } from './support/server.ts'
+import { readyToRun, startServer, tool } from './support/server.ts'
 
 // Secrets and content that are planted wherever they can come in are found nowhere in what a server tells of itself: not in logs,
 // at whatever level, not in metrics, not in traces.
@@ -137,5 +137,31 @@ test('every log line is JSON with a time, a level and a message, and those of ru
     assert.match(String(thread), /^thread_/)
   }
   assert.ok(of('a model was called').length >= 5)
+  const [made] = of('a run was created')
+  const ends = of('a run ended').filter(({ run }) => run === made?.['run'])
+  assert.match(String(made?.['request']), /^req_/)
+  assert.deepEqual(
+    ends.map(({ status: last, thread }) => [last, thread]),
+    [['completed', made?.['thread']]],
+  )
+  const failures = of('a run failed')
+  assert.deepEqual(
+    [failures.length, failures[0]?.['code'], failures[0]?.['level']],
+    [3, 'server_error', 'warn'],
+  )
   assert.equal(of('a request failed').length, 1)
+})
+
+test('what models are sent and answer is logged only if asked for, and at no level but debug', async () => {
+  const words = async (level: 'debug' | 'info') => {
+    const lines: string[] = []
+    const asked = await startServer({ log: createLog(level, (line) => lines.push(line) > 0, true) })
+    const { assistant, thread } = await readyToRun(asked)
+    asked.mock.next(text('It is.'))
+    await asked.client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+    return lines.join('')
+  }
+  const [debug, info] = [await words('debug'), await words('info')]
+  assert.ok(debug.includes('Good morning?') && debug.includes('It is.'))
+  assert.ok(!info.includes('Good morning?'))
 })

@@ -16,7 +16,7 @@ const stopWithinMs = 14_800
 /** Serves until a signal ends the process. Throws what keeps it from starting. */
 export async function serve(env: Environment, output: Output): Promise<number> {
   const config = readConfig(env)
-  const log = createLog(config.logLevel)
+  const log = createLog(config.logLevel, undefined, config.logContent)
   process.on('unhandledRejection', (error) =>
     log.error('a promise was rejected unheard', { reason: reasonOf(error) }),
   )

@@ -137,7 +137,17 @@ export class Engine {
     }
     const task = this.#tasks.get(run.id)
     if (state.status === 'cancelling') task?.interrupt('cancel')
-    else if (isTerminal(state.status)) task?.interrupt('gone')
+    else if (isTerminal(state.status)) {
+      this.#logEnd(run)
+      task?.interrupt('gone')
+    }
+  }
+
+  /** Without the error's message, which may quote what somebody wrote. */
+  #logEnd({ id: run, thread_id: thread, state }: RunRecord): void {
+    const { log } = this.#options
+    if (state.status === 'failed') log.warn('a run failed', { run, thread, code: state.error.code })
+    else if (log.verbose) log.debug('a run ended', { run, thread, status: state.status })
   }
 
   /** Starts a run that is this node's; `atOnce`: it has been since it was created. */

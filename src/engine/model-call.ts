@@ -9,6 +9,9 @@ import {
 import type { ChatAnswer, ChatSpan } from '../observe/chat-span.ts'
 import type { TaskDeps } from './run-task.ts'
 
+/** Characters of content in an entry of the log. */
+const maxContent = 64 * 1024
+
 type Observing = Pick<TaskDeps, 'store' | 'log'>
 
 /** One call of a model, as it is measured. Made when the model is called. */
@@ -17,6 +20,8 @@ export class ModelCall {
   readonly #run: RunRecord
   readonly #request: ModelRequest
   readonly #span: ChatSpan | null
+  /** What has come, if it may be told. */
+  readonly #answer: ChatAnswer | null
   readonly #since = performance.now()
   #heard = false
 
@@ -25,6 +30,7 @@ export class ModelCall {
     this.#run = run
     this.#request = request
     this.#span = deps.store.traces?.chat(run, request) ?? null
+    this.#answer = this.#span?.answer ?? (deps.log.content ? { text: '', calls: [] } : null)
   }
 
   /** What the request says of its trace. */
@@ -34,7 +40,7 @@ export class ModelCall {
 
   /** Something of the answer has come. */
   heard(event: ModelEvent): void {
-    if (this.#span?.answer) collect(this.#span.answer, event)
+    if (this.#answer) collect(this.#answer, event)
     if (this.#heard) return
     this.#heard = true
     const { metrics } = this.#deps.store
@@ -65,13 +71,16 @@ export class ModelCall {
     const seconds = this.#seconds()
     store.metrics.modelCalls.with(model, outcome).add()
     store.metrics.modelSeconds.with(model).observe(seconds)
-    log.debug('a model was called', {
-      run: this.#run.id,
-      thread: this.#run.thread_id,
-      model,
-      outcome,
-      ms: Math.round(seconds * 1000),
-    })
+    if (!log.verbose) return
+    const { id: run, thread_id: thread } = this.#run
+    const ms = Math.round(seconds * 1000)
+    log.debug('a model was called', { run, thread, model, outcome, ms, ...this.#content() })
+  }
+
+  #content(): { asked?: string; answered?: string } {
+    if (!this.#deps.log.content) return {}
+    const shown = (value: unknown) => JSON.stringify(value).slice(0, maxContent).toWellFormed()
+    return { asked: shown(this.#request.messages), answered: shown(this.#answer) }
   }
 
   #seconds(): number {

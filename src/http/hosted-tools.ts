@@ -56,7 +56,9 @@ export function tellNotRun({ log }: HttpContext, reply: FastifyReply, run: RunRe
   if (tools.length === 0) return
   reply.headers(notRunHeaders(run))
   log.info('a run goes on without tools that this server does not run', {
+    request: reply.request.id,
     run: run.id,
+    thread: run.thread_id,
     tools: tools.join(', '),
   })
 }

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { looksLikeId } from '../contract/ids.ts'
 import type { HttpContext } from './context.ts'
+import type { Principal } from './principal.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,6 +28,7 @@ export function answered({ store, log }: HttpContext, request: FastifyRequest, r
     const status = reply.statusCode
     log.debug('a request was answered', {
       request: id,
+      ...whose(request),
       method,
       route,
       status,
@@ -43,4 +45,10 @@ function named({ params }: FastifyRequest): { thread?: string; run?: string } {
     thread: looksLikeId('thread', thread_id) ? thread_id : undefined,
     run: looksLikeId('run', run_id) ? run_id : undefined,
   }
+}
+
+/** The project and the id of the key; a request that was refused before has neither. */
+function whose(request: FastifyRequest): { project?: string; key?: string } {
+  const principal = request.principal as Principal | undefined
+  return { project: principal?.project, key: principal?.key ?? undefined }
 }

@@ -140,6 +140,11 @@ async function withOwner<T>({ store }: HttpContext, work: (owner: string | null)
   }
 }
 
+/** Says which request a run is of: what follows is logged by the run. */
+function logCreated({ log }: HttpContext, { request }: FastifyReply, run: RunRecord): void {
+  if (log.verbose) log.debug('a run was created', { request: request.id, run: run.id, thread: run.thread_id })
+}
+
 /** The run as it is to be written, with what its request says of traces. */
 function traced({ store }: HttpContext, { request }: FastifyReply, { run, agent }: PendingRun): RunRecord {
   if (store.traces === null) return run
@@ -163,6 +168,7 @@ export async function commitRun(
   return withOwner(context, async (owner) => {
     const run = await pending.commit(ownedBy(ready, owner), keeping)
     pending.tell(reply)
+    logCreated(context, reply, run)
     context.store.signals.changed(run)
     return run
   })
@@ -182,6 +188,7 @@ export async function streamRun(
     const key = ownedBy(ready, owner)
     const { stream, result: run } = await streaming(context, key, () => commit(key, keeping))
     tell(reply)
+    logCreated(context, reply, run)
     stream.open(reply, run, { after: logStart, version: 0 })
     context.store.signals.publish(run.id, creationBatch(run, newThread))
     context.store.signals.changed(run)
