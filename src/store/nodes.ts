@@ -1,7 +1,12 @@
 import type pg from 'pg'
 import { query } from './pool.ts'
 
+// A beat from the future was made before the database's clock stepped back. It counts as one of now: a node that lives beats again
+// at once, and one that is dead must not seem to live until then.
 const beatText = `
+with early as (
+  update nodes set seen_at = threadmill_now() where id <> $1 and seen_at > threadmill_now() + $2
+)
 insert into nodes (id, started_at, seen_at) values ($1, threadmill_now(), threadmill_now())
 on conflict (id) do update set seen_at = excluded.seen_at
 returning seen_at as now,

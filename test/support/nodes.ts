@@ -30,6 +30,7 @@ export async function anotherNode(
   env: Record<string, string> = {},
 ): Promise<TestNode> {
   const config = readConfig({
+    ...env,
     PORT: '0',
     DATABASE_URL: server.db.url,
     OPENAI_BASE_URL: server.mock.baseUrl,
