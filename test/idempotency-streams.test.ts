@@ -95,7 +95,8 @@ test('a stream that is told again from what is stored begins and ends where the 
     return seen
   }
   const [first] = await tell(runs, { assistant_id: assistant })
-  const submit = `${runs}/${(first?.data as { id: string }).id}/submit_tool_outputs`
+  const { id: run } = (first?.data ?? assert.fail()) as { id: string }
+  const submit = `${runs}/${run}/submit_tool_outputs`
   const outputs = (id: string) => ({ tool_outputs: [{ tool_call_id: id, output: '1' }] })
   await tell(submit, outputs('call_a'))
   await tell(submit, outputs('call_b'))
