@@ -131,11 +131,36 @@ test('a write whose row is held for more than 10 s is given up as not done', asy
 })
 
 test('a write that was surely not done is answered as such, whatever the connection said', () => {
-  const cause = new Error('Connection terminated due to connection timeout')
+  const cause = new Error('Connection terminated unexpectedly')
   const request = { method: 'POST' } as FastifyRequest
   for (const failure of [new NotSent('no connection', { cause }), new NotDone('held', { cause })])
     assert.equal(errorAnswer('openai', failure, request).error.key, 'not_ready')
   assert.equal(errorAnswer('openai', cause, request).error.key, 'outcome_unknown')
+  // What the driver says of a connection that never came to be.
+  const never = new Error('Connection terminated due to connection timeout')
+  assert.equal(errorAnswer('openai', never, request).error.key, 'not_ready')
+})
+
+test('a change whose connection broke before its commit was surely not done, and is answered as such', async () => {
+  const { id } = await client.beta.threads.create()
+  await holding(async (session) => {
+    await session.query('select from threads where id = $1 for update', [id])
+    const changing = server.fetch(`/v1/threads/${id}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ metadata: { a: 'b' } }),
+    })
+    const broken = () =>
+      server.db.sql(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name = 'threadmill reads' and wait_event_type = 'Lock'`,
+      )
+    while ((await broken()).length === 0) await new Promise(setImmediate)
+    const answer = await changing
+    assert.equal(answer.status, 503)
+    assert.equal(answer.headers.get('retry-after'), '1')
+    assert.equal(answer.headers.get('x-should-retry'), null)
+  })
 })
 
 test('a write that was sent before and now meets a held row is given up as of unknown outcome', async () => {

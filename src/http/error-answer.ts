@@ -3,7 +3,7 @@ import { ApiError } from '../contract/errors.ts'
 import { toMemgptError } from '../contract/memgpt-errors.ts'
 import { reasonOf } from '../log.ts'
 import { UnknownOutcome } from '../store/group-commit.ts'
-import { NotDone } from '../store/pool.ts'
+import { connectionBroke, NotDone } from '../store/pool.ts'
 import { bodyLimit } from './body.ts'
 import type { HttpContext } from './context.ts'
 import type { Dialect } from './dialect.ts'
@@ -48,11 +48,7 @@ export function answerError(
 
 /** Errors that mean "not now", and that nothing was done: no connection, no room, someone holds the row. */
 const notDone = /^(53...|57P03|57014|55P03|40P01|40001|ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)$/
-const notDoneText = /timeout exceeded when trying to connect/
-/** The connection broke, and with it perhaps an answer. */
-const broken = /^(08...|57P0.|ECONN.*|EPIPE|ETIMEDOUT)$/
-const brokenText =
-  /Connection terminated|Query read timeout|Client has encountered a connection error|there is no connection/
+const notDoneText = /timeout exceeded when trying to connect|terminated due to connection timeout/
 
 /** The registry's error for anything that a request may fail with; `writes` says that it was to change something. */
 function toApiError(error: unknown, writes: boolean): ApiError {
@@ -72,12 +68,8 @@ function toApiError(error: unknown, writes: boolean): ApiError {
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new ApiError('malformed_json', 'The request could not be read.')
   }
-  const matches = (codes: RegExp, texts: RegExp) =>
-    (typeof code === 'string' && codes.test(code)) || texts.test(reasonOf(error))
-  if (matches(notDone, notDoneText) || (!writes && matches(broken, brokenText))) {
-    return notReady()
-  }
-  if (matches(broken, brokenText)) return outcomeUnknown()
+  if ((typeof code === 'string' && notDone.test(code)) || notDoneText.test(reasonOf(error))) return notReady()
+  if (connectionBroke(error)) return writes ? outcomeUnknown() : notReady()
   return new ApiError('internal', 'The server had an error while processing your request.')
 }
 

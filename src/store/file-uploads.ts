@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import type { FileRecord } from '../domain/records.ts'
 import { keepAnswer, type Keeping } from './idempotency.ts'
-import { inTransactionOnce, query, queryOnce, withoutEffect } from './pool.ts'
+import { inTransaction, query, queryOnce, withoutEffect } from './pool.ts'
 
 // A file on its way in and on its way out (sql/0002_files.sql): nothing of it is to be seen in between.
 
@@ -78,7 +78,7 @@ export async function finishUpload(
   const name = 'finish_file_upload'
   if (keeping === null) return (await queryOnce<FileRecord>(pool, name, finishText, values))[0] ?? null
   const statement = { name, text: finishText, values }
-  return inTransactionOnce(pool, async (client) => {
+  return inTransaction(pool, async (client) => {
     const [file = null] = (await client.query<FileRecord>(statement)).rows
     if (file) await keepAnswer(client, keeping(file))
     return file

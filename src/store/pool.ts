@@ -192,33 +192,39 @@ function connectOnce(pool: pg.Pool): Promise<pg.PoolClient> {
   })
 }
 
-/** Runs `work` in one transaction on one connection, and rolls back if it throws. */
+/**
+ * Runs `work` in one transaction on one connection, and rolls back if it throws. Throws NotSent if there is no connection, and
+ * NotDone if it breaks before the commit.
+ */
 export async function inTransaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
-  return transact(await pool.connect(), work)
-}
-
-/** As `inTransaction`, for a transaction that must not be repeated lightly: throws NotSent if it never began. */
-export async function inTransactionOnce<T>(
-  pool: pg.Pool,
-  work: (client: pg.PoolClient) => Promise<T>,
-): Promise<T> {
-  return transact(await connectOnce(pool), work)
-}
-
-async function transact<T>(client: pg.PoolClient, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await connectOnce(pool)
+  let commits = false
   try {
     await client.query('begin')
     const result = await work(client)
+    commits = true
     await client.query('commit')
     client.release()
     return result
   } catch (error) {
     client.release(!(await rolledBack(client, error)))
-    throw error
+    if (commits || !connectionBroke(error)) throw error
+    throw new NotDone('the connection to the database broke before a commit', { cause: error })
   }
+}
+
+const broken = /^(08...|57P0.|ECONN.*|EPIPE|ETIMEDOUT)$/
+const brokenText =
+  /Connection terminated|Query read timeout|Client has encountered a connection error|there is no connection/
+
+/** Whether an error tells of a connection that broke, and with it perhaps an answer. */
+export function connectionBroke(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code } = error as { code?: unknown }
+  return (typeof code === 'string' && broken.test(code)) || brokenText.test(error.message)
 }
 
 /** Whether the connection is good for others: after a refusal it is, after what may be its own fault it is not. */

@@ -5,7 +5,7 @@ import { transition, type RunEvent } from '../domain/run.ts'
 import { mostWaiting } from '../contract/thread-policy.ts'
 import { logRow } from './event-log.ts'
 import type { Room } from './places.ts'
-import { inTransactionOnce } from './pool.ts'
+import { inTransaction } from './pool.ts'
 import { batchOf, newStamp, rowsOf } from './run-writes.ts'
 import { getRun } from './runs.ts'
 import { admit, clearQueues, lockThreads, waitingRuns, withdraw } from './thread-queue.ts'
@@ -50,7 +50,7 @@ export class Promotions {
     const promoter = { now: now(), nextOwner: () => (left-- > 0 ? node : null) }
     let followed: Followed[] = []
     try {
-      const outcomes = await inTransactionOnce(pool, async (client) => {
+      const outcomes = await inTransaction(pool, async (client) => {
         const done = await writeAndPromote(client, batch, waits, promoter)
         followed = done.followed
         return done.outcomes
