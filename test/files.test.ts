@@ -15,7 +15,7 @@ import { fileRows, noFileRows, sweepFiles } from './support/stored-files.ts'
 
 // Files that are uploaded, listed, read and deleted, as clients see it. What goes wrong is in uploads.test.ts.
 
-const server = await startServer()
+const server = await startServer({ tuning: { sweepMs: 3_600_000 } })
 const { client, client6, db } = server
 const { pool } = server.app.store
 const shape = Compile(FileObject)

@@ -223,14 +223,22 @@ export class Engine {
     await this.#claim()
   }
 
+  /** What there is much of is purged on for as long as a round may take: it must not grow faster than it goes. */
   async #purge(): Promise<void> {
-    const { store, log, eventsKeptFor } = this.#options
-    const failed = (error: unknown) => log.warn('a purge failed', { reason: reasonOf(error) })
+    const { store, log, eventsKeptFor, sweepMs } = this.#options
+    const until = performance.now() + sweepMs
+    const again = async (purge: () => Promise<boolean>) => {
+      try {
+        while ((await purge()) && performance.now() < until && !this.#draining);
+      } catch (error) {
+        log.warn('a purge failed', { reason: reasonOf(error) })
+      }
+    }
     await Promise.all([
-      purgeThreads(store.pool, sweepLimit, purgeRows).catch(failed),
-      purgeFiles(store.pool, sweepLimit, purgePieces).catch(failed),
-      purgeKeptAnswers(store.pool, purgeRows).catch(failed),
-      purgeEvents(store.pool, eventsKeptFor + logGrace, sweepLimit, purgeRows).catch(failed),
+      again(() => purgeThreads(store.pool, sweepLimit, purgeRows)),
+      again(() => purgeFiles(store.pool, sweepLimit, purgePieces).then(() => false)),
+      again(() => purgeKeptAnswers(store.pool, purgeRows)),
+      again(() => purgeEvents(store.pool, eventsKeptFor + logGrace, sweepLimit, purgeRows)),
       this.#retention?.round(),
     ])
   }

@@ -117,13 +117,19 @@ with old as materialized (
       select * from run_events r
       where r.thread_id = old.thread_id and r.run_id = old.run_id and not r.ends limit $3) x
     limit $3)
+), ended as (
+  delete from run_events where (thread_id, run_id, term, last_no) in (
+    select old.thread_id, old.run_id, old.term, old.last_no from old
+    where (select term from run_events r
+      where r.thread_id = old.thread_id and r.run_id = old.run_id and not r.ends limit 1) is null)
 )
-delete from run_events where (thread_id, run_id, term, last_no) in (
-  select old.thread_id, old.run_id, old.term, old.last_no from old
-  where (select term from run_events r
-    where r.thread_id = old.thread_id and r.run_id = old.run_id and not r.ends limit 1) is null)`
+select count(*)::int as n from old`
 
-/** Removes a piece of the logs of runs that ended more than `age` seconds ago: at most `rows` rows of `runs` runs. */
-export async function purgeEvents(pool: pg.Pool, age: number, runs: number, rows: number): Promise<void> {
-  await query(pool, 'purge_events', purgeText, [age, runs, rows])
+/**
+ * Removes a piece of the logs of runs that ended more than `age` seconds ago: at most `rows` rows of `runs` runs. Answers whether
+ * there were as many runs.
+ */
+export async function purgeEvents(pool: pg.Pool, age: number, runs: number, rows: number): Promise<boolean> {
+  const [found] = await query<{ n: number }>(pool, 'purge_events', purgeText, [age, runs, rows])
+  return found?.n === runs
 }

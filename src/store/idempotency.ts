@@ -59,10 +59,12 @@ const freeText = `
 delete from idempotency_keys
 where project_id = $1 and key = $2 and created_at <= floor(threadmill_now())::bigint - $3`
 
+// Nobody changes these rows, so they stay where they are; by their key the planner may take to walking all of them.
 const purgeText = `
-delete from idempotency_keys where (project_id, key) in (
-  select project_id, key from idempotency_keys where created_at <= floor(threadmill_now())::bigint - $1
-  order by created_at limit $2 for update skip locked)`
+delete from idempotency_keys where ctid = any(array(
+  select ctid from idempotency_keys where created_at <= floor(threadmill_now())::bigint - $1
+  order by created_at limit $2 for update skip locked))
+returning stamp`
 
 function values(kept: KeptAnswer): unknown[] {
   const { project_id, key, stamp, fingerprint, status, headers, body, stream } = kept
@@ -104,9 +106,9 @@ export async function findKeptAnswer(
   return null
 }
 
-/** Removes up to `limit` answers whose time is over. */
-export async function purgeKeptAnswers(pool: pg.Pool, limit: number): Promise<void> {
-  await query(pool, 'purge_kept_answers', purgeText, [keptFor, limit])
+/** Removes up to `limit` answers whose time is over. Answers whether there were as many. */
+export async function purgeKeptAnswers(pool: pg.Pool, limit: number): Promise<boolean> {
+  return (await query(pool, 'purge_kept_answers', purgeText, [keptFor, limit])).length === limit
 }
 
 /** A request with this key had been done before the write was tried. */

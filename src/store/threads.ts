@@ -98,12 +98,14 @@ with gone as materialized (
 ), r as (
   delete from runs where (thread_id, id) in (
     select x.thread_id, x.id from gone join runs x on x.thread_id = gone.id limit $2)
+), t as (
+  delete from threads where id in (select id from gone)
+    and not exists (select from messages where thread_id = threads.id)
+    and not exists (select from run_steps where thread_id = threads.id)
+    and not exists (select from run_events where thread_id = threads.id)
+    and not exists (select from runs where thread_id = threads.id)
 )
-delete from threads where id in (select id from gone)
-  and not exists (select from messages where thread_id = threads.id)
-  and not exists (select from run_steps where thread_id = threads.id)
-  and not exists (select from run_events where thread_id = threads.id)
-  and not exists (select from runs where thread_id = threads.id)`
+select count(*)::int as n from gone`
 
 // Nothing leaves such a thread behind but a server of an older version, which knows of nothing that waits.
 const strandedText = `
@@ -115,7 +117,11 @@ export async function strandedThreads(pool: pg.Pool, limit: number): Promise<Thr
   return query<ThreadKey>(pool, 'stranded_threads', strandedText, [limit])
 }
 
-/** Removes a piece of what deleted threads left: at most `rows` of each kind, from at most `threads` threads. */
-export async function purgeThreads(pool: pg.Pool, threads: number, rows: number): Promise<void> {
-  await query(pool, 'purge_threads', purgeText, [threads, rows])
+/**
+ * Removes a piece of what deleted threads left: at most `rows` of each kind, from at most `threads` threads. Answers whether there
+ * were as many threads.
+ */
+export async function purgeThreads(pool: pg.Pool, threads: number, rows: number): Promise<boolean> {
+  const [found] = await query<{ n: number }>(pool, 'purge_threads', purgeText, [threads, rows])
+  return found?.n === threads
 }
