@@ -1,4 +1,4 @@
-// Ten changes that each break a promise in one place, as a tired author might. The tests have to notice every one.
+// Eleven changes that each break a promise in one place, as a tired author might. The tests have to notice every one.
 
 export interface Edit {
   file: string
@@ -160,5 +160,18 @@ export const evilPatches: EvilPatch[] = [
       },
     ],
     tests: ['test/retention.test.ts'],
+  },
+  {
+    name: 'no project guard',
+    harm: 'whoever knows the id of a run reads it, whatever project it is of',
+    edits: [
+      {
+        file: 'src/store/runs.ts',
+        find: 'const selectText = `select ${runColumns} from runs where thread_id = $2 and id = $3 and project_id = $1',
+        replace:
+          'const selectText = `select ${runColumns} from runs where thread_id = $2 and id = $3 and (project_id = $1 or true)',
+      },
+    ],
+    tests: ['test/projects.test.ts'],
   },
 ]
