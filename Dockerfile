@@ -15,7 +15,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --workspaces=false --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8283 DATA_DIR=/data
+# All addresses of the container, so nobody comes in without a key.
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8283 REQUIRE_KEYS=1 DATA_DIR=/data
 WORKDIR /app
 COPY --from=packages /packages/node_modules node_modules
 COPY --from=build /build/dist dist

@@ -18,6 +18,7 @@ const host = 'api.example.com'
 interface Site {
   origin: string
   plain: string
+  apiKey: string
   client: OpenAI
   fetch: typeof fetch
   mock: MockModel
@@ -106,7 +107,13 @@ async function startSite(t: TestContext): Promise<Site> {
     OPENAI_BASE_URL: mock.baseUrl,
     OPENAI_API_KEY: 'sk-of-the-backend',
     ALLOWED_HOSTS: host,
+    REQUIRE_KEYS: '1',
   }
+  const made = execFileSync(process.execPath, [...command.slice(1), 'keys', 'create'], {
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const servers: Started[] = []
   const serve = async (which: number) => {
     servers[which] = start(t, { command, env: { ...env, PORT: String(ports[which]) } })
@@ -116,6 +123,7 @@ async function startSite(t: TestContext): Promise<Site> {
   await serve(1)
   const [http, https] = [await freePort(), await freePort()]
   await startNginx(t, folder, { servers: ports, http, https })
+  const apiKey = made.trim()
   const byTls = throughTls(t, folder)
   const origin = `https://${host}:${https}`
   await until(
@@ -129,7 +137,8 @@ async function startSite(t: TestContext): Promise<Site> {
   return {
     origin,
     plain: `http://127.0.0.1:${http}`,
-    client: new OpenAI({ baseURL: `${origin}/v1`, apiKey: 'unused', fetch: byTls }),
+    apiKey,
+    client: new OpenAI({ baseURL: `${origin}/v1`, apiKey, fetch: byTls }),
     fetch: byTls,
     mock,
     async restart(which) {
@@ -181,10 +190,11 @@ test('apps use two servers behind nginx by TLS: runs, events as they happen, fil
         assert.equal((await site.fetch(site.origin + path)).status, 404, path)
       // fetch lets nobody name another host.
       const status = ['--silent', '--insecure', '--output', '/dev/null', '--write-out', '%{http_code}']
+      const key = ['--header', `Authorization: Bearer ${site.apiKey}`]
       const place = ['--resolve', `${new URL(site.origin).host}:127.0.0.1`]
       const threadsUrl = `${site.origin}/v1/threads`
       const asking = (name: string) =>
-        execFileSync('curl', [...status, ...place, '--header', `Host: ${name}`, threadsUrl], {
+        execFileSync('curl', [...status, ...place, '--header', `Host: ${name}`, ...key, threadsUrl], {
           encoding: 'utf8',
         })
       assert.deepEqual([asking('evil.example.net'), asking(host)], ['403', '200'])
@@ -193,7 +203,9 @@ test('apps use two servers behind nginx by TLS: runs, events as they happen, fil
         forwarded: 'host=evil.example.net',
         'x-forwarded-for': '1.2.3.4',
       }
-      assert.equal((await site.fetch(threadsUrl, { headers: claimed })).status, 200)
+      const authorization = `Bearer ${site.apiKey}`
+      assert.equal((await site.fetch(threadsUrl, { headers: { ...claimed, authorization } })).status, 200)
+      assert.equal((await site.fetch(threadsUrl)).status, 401)
     },
   )
 

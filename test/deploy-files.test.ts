@@ -104,7 +104,9 @@ test('the files of deployment name settings that there are', () => {
   }
 })
 
-test('compose publishes to this machine alone as long as everyone may come in', () => {
+test('the image asks for keys, and compose publishes it to this machine alone', () => {
+  assert.match(only('ENV').text, /\bREQUIRE_KEYS=1\b/)
+  assert.doesNotMatch(read('compose.yaml') + read('Dockerfile'), /ALLOW_ANONYMOUS/)
   const text = read('compose.yaml')
   assert.deepEqual(
     [...text.matchAll(/^ {6}- (\S*:8283)$/gm)].map(([, port]) => port),
