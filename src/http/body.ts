@@ -53,7 +53,8 @@ function parse(body: Buffer): unknown {
   } catch {
     throw new ApiError('malformed_json', 'The request body is not valid UTF-8.')
   }
-  if (isTooDeep(body)) {
+  const { tooDeep, colons } = scan(body)
+  if (tooDeep) {
     throw new ApiError('malformed_json', `The request body is nested deeper than ${depthLimit} levels.`)
   }
   let value: unknown
@@ -63,14 +64,20 @@ function parse(body: Buffer): unknown {
     const reason = error instanceof Error ? error.message.slice(0, 200) : ''
     throw new ApiError('malformed_json', `The request body is not valid JSON: ${reason}`)
   }
+  // Each colon outside of strings is a member: if fewer came out, one name was there twice.
+  if (membersOf(value) !== colons) throw duplicateKey(text)
   // Only escapes can bring these in: the bytes were valid UTF-8, and JSON takes no raw control character.
   if (/\\u(0000|d[89a-f])/i.test(text)) refuseUnstorable(value, '')
   return value
 }
 
-/** Whether brackets outside of strings nest beyond the limit. Bytes will do: no other UTF-8 byte looks like these. */
-export function isTooDeep(body: Buffer): boolean {
+/**
+ * Whether brackets outside of strings nest beyond the limit, and how many colons are there. Bytes will do: no other UTF-8 byte looks
+ * like these. It takes about as long as JSON.parse: 2 µs for 1 KB, 2.5 ms for 1 MB.
+ */
+export function scan(body: Buffer): { tooDeep: boolean; colons: number } {
   let depth = 0
+  let colons = 0
   let inString = false
   for (let i = 0; i < body.length; i++) {
     const byte = body[i]
@@ -78,9 +85,56 @@ export function isTooDeep(body: Buffer): boolean {
     else if (inString) i += byte === 0x5c ? 1 : 0
     else if (byte === 0x5b || byte === 0x7b) depth += 1
     else if (byte === 0x5d || byte === 0x7d) depth -= 1
-    if (depth > depthLimit) return true
+    else if (byte === 0x3a) colons += 1
+    if (depth > depthLimit) return { tooDeep: true, colons }
   }
-  return false
+  return { tooDeep: false, colons }
+}
+
+/**
+ * How many members the objects of a value have. Throws ApiError for one that is called `__proto__`: code that copies it may take it
+ * for the prototype.
+ */
+function membersOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  let count = 0
+  if (Array.isArray(value)) {
+    for (const item of value) count += membersOf(item)
+    return count
+  }
+  for (const key of Object.keys(value)) {
+    if (key === '__proto__')
+      throw new ApiError('invalid_value', "Invalid request body: no key may be '__proto__'.", key)
+    count += 1 + membersOf((value as Record<string, unknown>)[key])
+  }
+  return count
+}
+
+/** A JSON string with its quotes, or one of the characters that open, close and part. */
+const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g
+
+/** The error for the first key that an object has twice: which of the two counts would be anybody's guess (RFC 8259 §4). */
+function duplicateKey(text: string): ApiError {
+  const open: Set<string>[] = []
+  let last = ''
+  for (const [token] of text.matchAll(tokens)) {
+    if (token === '{' || token === '[') open.push(new Set())
+    else if (token === '}' || token === ']') open.pop()
+    else if (token === ':') {
+      const key = JSON.parse(last) as string
+      const keys = open.at(-1)
+      if (keys?.has(key)) {
+        const shown = key.slice(0, 200)
+        return new ApiError(
+          'malformed_json',
+          `The request body has the key '${shown}' twice in one object.`,
+          shown,
+        )
+      }
+      keys?.add(key)
+    } else if (token !== ',') last = token
+  }
+  return new ApiError('malformed_json', 'The request body has a key twice in one object.')
 }
 
 /** Postgres stores neither NUL nor half a surrogate pair. Throws the ApiError for the first; `path` is where `value` stands. */

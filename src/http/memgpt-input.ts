@@ -22,7 +22,7 @@ import {
 import type { FunctionTool, Tool } from '../contract/tools.ts'
 import type { AssistantRecord } from '../domain/records.ts'
 import { toolName } from '../domain/to-memgpt.ts'
-import { depthLimit, isTooDeep, refuseUnstorable } from './body.ts'
+import { depthLimit, refuseUnstorable, scan } from './body.ts'
 import { validator } from './validate.ts'
 
 // Requests of the memgpt dialect as v2 has them (memgpt-dialect.md §4 "Dialect rules").
@@ -104,7 +104,7 @@ function definitionOf({ function: { name, arguments: text } }: ToolCallForm, at:
 
 /** The object that a text of JSON holds, if it holds one. Throws ApiError for one that cannot be stored. */
 function objectIn(text: string, at: string): Record<string, unknown> | undefined {
-  if (isTooDeep(Buffer.from(text))) {
+  if (scan(Buffer.from(text)).tooDeep) {
     throw new ApiError(
       'malformed_json',
       `The JSON in '${at}' is nested deeper than ${depthLimit} levels.`,
