@@ -15,6 +15,7 @@ import {
   plainEnvironment,
   postgresOf,
   serve,
+  serveAlone,
   shell,
   start,
   until,
@@ -282,4 +283,12 @@ test('an old Node is told which one is needed instead of failing on the syntax',
   }
   // The first one that will do gets past that check.
   assert.match(pretend('22.19.0').stderr, /^threadmill: PORT must be/)
+})
+
+test('a server whose words nobody reads any more stops in order all the same', async (t) => {
+  const started = await serveAlone(t, join(folder, 'unheard'))
+  started.child.stdout?.destroy()
+  started.child.stderr?.destroy()
+  started.signalGroup('SIGTERM')
+  assert.equal(await started.ended(), exitCodes.done)
 })

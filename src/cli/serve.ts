@@ -21,8 +21,10 @@ export async function serve(env: Environment, output: Output): Promise<number> {
     log.error('a promise was rejected unheard', { reason: reasonOf(error) }),
   )
   const app = await startApp(config, log)
+  // Before it says that it serves: whoever reads that may stop it at once.
+  const stopped = stopOnSignals(app, output)
   output.out(banner(app))
-  return stopOnSignals(app, output)
+  return stopped
 }
 
 function stopOnSignals(app: App, output: Output): Promise<never> {
