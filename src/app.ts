@@ -84,13 +84,7 @@ const defaults = {
 /** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
 export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
   const started: (() => Promise<unknown>)[] = []
-  // Each part is stopped, whatever happens to the others; the first failure is reported.
-  const stopAll = async () => {
-    const failures: unknown[] = []
-    for (const stop of started.splice(0).reverse())
-      await stop().catch((error: unknown) => failures.push(error))
-    if (failures.length > 0) throw failures[0]
-  }
+  const stopAll = () => stopEach(started)
   try {
     if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
     const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir: config.dataDir, log })
@@ -165,6 +159,13 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     )
     throw error
   }
+}
+
+/** Stops each part, the last one first, whatever happens to the others; the first failure is reported. */
+async function stopEach(started: (() => Promise<unknown>)[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const stop of started.splice(0).reverse()) await stop().catch((error: unknown) => failures.push(error))
+  if (failures.length > 0) throw failures[0]
 }
 
 interface Serving {
