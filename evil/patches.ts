@@ -1,4 +1,4 @@
-// Eleven changes that each break a promise in one place, as a tired author might. The tests have to notice every one.
+// Changes that each break a promise in one place, as a tired author might. The tests have to notice every one.
 
 export interface Edit {
   file: string
@@ -173,5 +173,17 @@ export const evilPatches: EvilPatch[] = [
       },
     ],
     tests: ['test/projects.test.ts'],
+  },
+  {
+    name: 'traces that tell all',
+    harm: 'what people and models wrote goes to a collector that nobody asked to have it',
+    edits: [
+      {
+        file: 'src/observe/chat-span.ts',
+        find: `this.answer = options.content ? { text: '', calls: [] } : null`,
+        replace: `this.answer = { text: '', calls: [] }`,
+      },
+    ],
+    tests: ['test/canaries.test.ts'],
   },
 ]

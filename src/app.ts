@@ -89,12 +89,9 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
     const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir: config.dataDir, log })
     if (embedded) started.push(() => embedded.stop())
-    const metrics = new Metrics()
-    const unwatch = watchProcess(metrics.registry)
-    started.push(async () => unwatch())
-    const traces = createTraces(config, log, metrics, tuning.traceTiming)
-    if (traces) started.push(() => traces.close())
-    const store = await connect(embedded, config, log, { metrics, traces: traces?.runs ?? null }, tuning)
+    const observing = startObserving(config, log, tuning)
+    started.push(observing.stop)
+    const store = await connect(embedded, config, log, observing, tuning)
     started.push(() => store.close())
     const keys = await openKeys(config, store, log)
     started.push(async () => keys.close())
@@ -116,7 +113,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     })
     const [stopping, closing] = [new AbortController(), new AbortController()]
     const streams = new OpenStreams()
-    metrics.sources.streams = () => streams.count
+    observing.metrics.sources.streams = () => streams.count
     const http = buildServer({
       store,
       log,
@@ -166,6 +163,24 @@ async function stopEach(started: (() => Promise<unknown>)[]): Promise<void> {
   const failures: unknown[] = []
   for (const stop of started.splice(0).reverse()) await stop().catch((error: unknown) => failures.push(error))
   if (failures.length > 0) throw failures[0]
+}
+
+interface Observing {
+  metrics: Metrics
+  traces: RunTraces | null
+  stop: () => Promise<void>
+}
+
+/** Begins to count, and to tell traces if there is a collector. */
+function startObserving(config: Config, log: Log, tuning: Tuning): Observing {
+  const metrics = new Metrics()
+  const unwatch = watchProcess(metrics.registry)
+  const traces = createTraces(config, log, metrics, tuning.traceTiming)
+  const stop = async () => {
+    unwatch()
+    await traces?.close()
+  }
+  return { metrics, traces: traces?.runs ?? null, stop }
 }
 
 interface Serving {
@@ -241,7 +256,7 @@ async function connect(
   embedded: EmbeddedPostgres | null,
   config: Config,
   log: Log,
-  observing: { metrics: Metrics; traces: RunTraces | null },
+  { metrics, traces }: Observing,
   { silence, monotonic, alone }: Tuning,
 ): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
@@ -249,7 +264,8 @@ async function connect(
     return await openStore({
       connection,
       log,
-      ...observing,
+      metrics,
+      traces,
       silence,
       monotonic,
       alone: alone ?? embedded !== null,

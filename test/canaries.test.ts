@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { commands } from '../src/cli/commands.ts'
+import { runCommand } from '../src/cli/run.ts'
 import { createLog } from '../src/log.ts'
 import { cut, status, text, toolCalls } from './support/mock-model.ts'
 import { startReceiver } from './support/otlp-receiver.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
 
 // Secrets and content that are planted wherever they can come in are found nowhere in what a server tells of itself: not in logs,
-// at whatever level, not in metrics, not in traces.
+// at whatever level, not in metrics, not in traces. Secrets are found in no answer and no row either.
 
 const receiver = await startReceiver()
 const logged: string[] = []
@@ -23,16 +25,32 @@ const server = await startServer({
 })
 const { mock } = server
 
+/** An API key as its operator gives it out. */
+async function newKey(): Promise<string> {
+  let key = ''
+  const output = { out: (line: string) => void (key += line), err: () => {} }
+  assert.equal(await runCommand(commands, ['keys', 'create'], { DATABASE_URL: server.db.url }, output), 0)
+  return key.trim()
+}
+
+const key = await newKey()
+/** What was answered, headers and all. */
+const answers: string[] = []
+
 /** A request as an app with secrets of its own makes it. */
-async function ask(path: string, body?: object | string): Promise<{ id: string; status: string }> {
+async function ask(
+  path: string,
+  body?: object | string,
+  poll = false,
+): Promise<{ id: string; status: string }> {
   const headers = {
-    authorization: `Bearer ${canary('authorization')}`,
-    'api-key': canary('api-key'),
+    authorization: `Bearer ${key}`,
     cookie: canary('cookie'),
     'openai-organization': canary('organization'),
     'x-request-id': canary('request-id'),
     'user-agent': canary('user-agent'),
     'idempotency-key': `${canary('idempotency')}-${Math.random()}`,
+    ...(poll ? { 'x-stainless-poll-helper': 'true' } : {}),
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
   }
   const method = body === undefined ? 'GET' : 'POST'
@@ -41,7 +59,16 @@ async function ask(path: string, body?: object | string): Promise<{ id: string; 
     headers,
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
-  return (await response.json()) as { id: string; status: string }
+  const answer = await response.text()
+  answers.push(JSON.stringify([...response.headers]) + answer)
+  return JSON.parse(answer) as { id: string; status: string }
+}
+
+async function stopOf(thread: string, run: string): Promise<string> {
+  for (;;) {
+    const { status: now } = await ask(`/v1/threads/${thread}/runs/${run}`, undefined, true)
+    if (now !== 'queued' && now !== 'in_progress') return now
+  }
 }
 
 async function runToStop(thread: string, assistant: string): Promise<string> {
@@ -51,7 +78,7 @@ async function runToStop(thread: string, assistant: string): Promise<string> {
     additional_messages: [{ role: 'user', content: canary('additional') }],
     metadata: { secret: canary('run-metadata') },
   })
-  await server.client.beta.threads.runs.poll(id, { thread_id: thread })
+  await stopOf(thread, id)
   return id
 }
 
@@ -77,10 +104,12 @@ async function plant(): Promise<void> {
   await ask(`/v1/threads/${thread}/runs/${run}/submit_tool_outputs`, {
     tool_outputs: [{ tool_call_id: 'call_a', output: canary('output') }],
   })
-  const { status: ended } = await server.client.beta.threads.runs.poll(run, { thread_id: thread })
-  assert.equal(ended, 'completed')
+  assert.equal(await stopOf(thread, run), 'completed')
   // What the model's server says when it fails may quote anything.
-  const error = { message: `no: ${canary('model-error')}`, code: canary('model-code') }
+  const error = {
+    message: `no: ${canary('model-error')}, your key sk-${canary('model-key')} is wrong`,
+    code: canary('model-code'),
+  }
   for (const answer of [status(500, { error }), status(401, { error }), cut(canary('half'))]) {
     mock.next(answer)
     await runToStop(thread, assistant)
@@ -101,7 +130,8 @@ async function plant(): Promise<void> {
 
 test('secrets and content that are planted everywhere are found in no log, metric or trace', async () => {
   await plant()
-  const metrics = await (await fetch(`${server.app.url}/metrics`)).text()
+  const operator = { headers: { authorization: `Bearer ${key}` } }
+  const metrics = await (await fetch(`${server.app.url}/metrics`, operator)).text()
   await receiver.received(9)
   const told = { logs: logged.join(''), metrics, traces: receiver.raw.join('\n') }
   assert.ok(
@@ -113,8 +143,30 @@ test('secrets and content that are planted everywhere are found in no log, metri
     const found = [...all.matchAll(/canary-([\w-]+?)-7f3a/g)].map(([, what]) => what)
     const own = where === 'traces' ? found.filter((what) => what !== 'collector-key') : found
     assert.deepEqual([...new Set(own)], [], where)
+    assert.ok(!all.includes(key.slice(10)), `${where} hold the API key`)
   }
   assert.ok(told.traces.includes(canary('collector-key')))
+})
+
+test('no secret is in an answer, in what a run says of its failure, or in a row of the database', async () => {
+  const tables = await server.db.sql<{ name: string }>(
+    `select relname as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
+  )
+  const dump = await Promise.all(
+    tables.map(({ name }) => server.db.sql(`select to_jsonb(t) as row from ${name} t`)),
+  )
+  const told = { answers: answers.join('\n'), database: JSON.stringify(dump) }
+  assert.ok(told.answers.includes(canary('model-error')) && told.database.includes(canary('output')))
+  const secrets = [
+    key.slice(10),
+    ...['model-key', 'collector-key', 'cookie', 'organization', 'user-agent'].map(canary),
+  ]
+  for (const [where, all] of Object.entries(told))
+    assert.deepEqual(
+      secrets.filter((secret) => all.includes(secret)),
+      [],
+      where,
+    )
 })
 
 test('every log line is JSON with a time, a level and a message, and those of runs and requests name them', () => {
