@@ -244,6 +244,8 @@ test('the commands say what is wrong, and keys can be made before the first star
     [['keys', 'expire', 'key_none'], 66, /no key "key_none"/],
     [['projects', 'create', 'Not So'], 64, /small letters, digits and hyphens/],
     [['projects', 'create', 'default'], 77, /a project "default" already/],
+    [['projects', 'retain', 'none', '90d'], 66, /no project "none"/],
+    [['projects', 'retain', 'default', 'long'], 64, /TIME must be a time such as 90d/],
   ]
   for (const [words, code, message] of faults) {
     const said = await threadmill(url, ...words)

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { commands } from '../src/cli/commands.ts'
+import { runCommand } from '../src/cli/run.ts'
 import { gate, text, toolCalls } from './support/mock-model.ts'
 import { anotherNode } from './support/nodes.ts'
 import { readyToRun, startServer, tool, uploaded } from './support/server.ts'
@@ -153,8 +155,24 @@ async function holdRow(thread: string): Promise<() => Promise<void>> {
 test('a project says for itself how long its threads are kept; 0 keeps them', async () => {
   const ids = [(await threads.create()).id, (await threads.create()).id, (await threads.create()).id]
   const [ours = '', short = '', kept = ''] = ids
-  await db.sql(`insert into projects (id, name, created_at, retain_threads_for)
-    values ('short', 'Short', 0, ${2 * day}), ('kept', 'Kept', 0, 0)`)
+  const command = async (words: string) => {
+    let said = ''
+    const add = (text: string) => void (said += text)
+    const code = await runCommand(
+      commands,
+      words.split(' '),
+      { DATABASE_URL: db.url },
+      { out: add, err: add },
+    )
+    assert.equal(code, 0, said)
+    return said
+  }
+  await command('projects create short')
+  await command('projects create kept')
+  assert.match(await command('projects retain short 2d'), /project short are kept for 2 d\./)
+  assert.match(await command('projects retain kept 0'), /project kept are kept for ever\./)
+  assert.match(await command('projects retain default default'), /kept as RETAIN_THREADS_FOR says\./)
+  assert.match(await command('projects list'), /\nshort .* for 2 d/)
   await db.sql(`update threads set project_id = 'short' where id = $1`, [short])
   await db.sql(`update threads set project_id = 'kept' where id = $1`, [kept])
   await rest(3)

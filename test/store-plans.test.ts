@@ -195,6 +195,7 @@ async function namesInSources(): Promise<string[]> {
     'other_nodes',
     'first_node',
     'retained_projects',
+    'set_retention',
   ]
   return [...new Set(names.flat())].filter((name) => !ofNodes.includes(name))
 }

@@ -66,4 +66,12 @@ ${database}`,
     summary: 'Lists the projects.',
     run: async (call) => (await import('./keys.ts')).printProjects(call),
   },
+  {
+    name: 'projects retain',
+    summary: 'Says how long a project keeps threads that are not active any more.',
+    takes: ['ID', 'TIME'],
+    details: `TIME is such as 90d or 12h; 0 keeps them for ever, default leaves it to RETAIN_THREADS_FOR. A thread is active when it is made, given a
+message, or has a run. What is too old is deleted for good within minutes, with all that is in it but files.`,
+    run: async (call) => (await import('./keys.ts')).retainThreads(call),
+  },
 ]

@@ -13,6 +13,7 @@ import {
   type ApiKeyRecord,
 } from '../store/api-keys.ts'
 import { migrate } from '../store/migrate.ts'
+import { setRetention } from '../store/retention.ts'
 import { createPool } from '../store/pool.ts'
 import { exitCodes, Failure, type Call } from './command.ts'
 import { besideOrWithoutServers } from './own-database.ts'
@@ -44,7 +45,7 @@ function made(config: Config) {
 
 export async function createKey(call: Call): Promise<number> {
   const { project = 'default', name = '', 'expires-in': expiresIn } = call.options
-  const seconds = expiresIn === undefined ? null : secondsOf('expires-in', String(expiresIn))
+  const seconds = expiresIn === undefined ? null : secondsOf('--expires-in', String(expiresIn))
   const { key, record } = await onDatabase(call, async (pool, config) => {
     const { key, stored } = made(config)
     const record = await insertApiKey(pool, String(project), { ...stored, name: String(name) }, seconds)
@@ -83,7 +84,7 @@ export async function listKeys(call: Call): Promise<number> {
 
 export async function rotateKey(call: Call): Promise<number> {
   const [id = ''] = call.args
-  const grace = secondsOf('grace', String(call.options['grace'] ?? '24h'))
+  const grace = secondsOf('--grace', String(call.options['grace'] ?? '24h'))
   const { key, record } = await onDatabase(call, async (pool, config) => {
     const { key, stored } = made(config)
     return { key, record: await rotateApiKey(pool, id, stored, grace) }
@@ -93,7 +94,7 @@ export async function rotateKey(call: Call): Promise<number> {
 
 export async function expireKey(call: Call): Promise<number> {
   const [id = ''] = call.args
-  const seconds = secondsOf('in', String(call.options['in'] ?? '0m'))
+  const seconds = secondsOf('--in', String(call.options['in'] ?? '0m'))
   const key = (await onDatabase(call, (pool) => expireApiKey(pool, id, seconds))) ?? missing(id)
   call.output.err(`${id} expires ${timeOf(key.expires_at ?? 0)}.\n`)
   return exitCodes.done
@@ -122,9 +123,30 @@ export async function createProject(call: Call): Promise<number> {
 
 export async function printProjects(call: Call): Promise<number> {
   const projects = await onDatabase(call, (pool) => listProjects(pool))
-  const rows = projects.map(({ id, name, created_at }) => [id, name, timeOf(created_at)])
-  call.output.out(table([['ID', 'NAME', 'MADE'], ...rows]))
+  const rows = projects.map(({ id, name, created_at, retain_threads_for }) => {
+    const kept = retain_threads_for === null ? 'as set' : keptText(retain_threads_for)
+    return [id, name, timeOf(created_at), kept]
+  })
+  call.output.out(table([['ID', 'NAME', 'MADE', 'THREADS KEPT'], ...rows]))
   return exitCodes.done
+}
+
+/** `threadmill projects retain ID TIME`. */
+export async function retainThreads(call: Call): Promise<number> {
+  const [id = '', time = ''] = call.args
+  const seconds = time === 'default' ? null : time === '0' ? 0 : secondsOf('TIME', time)
+  if (!(await onDatabase(call, (pool) => setRetention(pool, id, seconds)))) {
+    const text = `there is no project "${id.slice(0, 100)}". \`threadmill projects list\` shows those that there are.`
+    throw new Failure(exitCodes.noInput, text)
+  }
+  const kept = seconds === null ? 'as RETAIN_THREADS_FOR says' : keptText(seconds)
+  call.output.err(`Threads of the project ${id} are kept ${kept}.\n`)
+  return exitCodes.done
+}
+
+function keptText(seconds: number): string {
+  if (seconds === 0) return 'for ever'
+  return seconds % 86_400 === 0 ? `for ${seconds / 86_400} d` : `for ${seconds} s`
 }
 
 function missing(id: string): never {
@@ -135,12 +157,12 @@ function missing(id: string): never {
 const units: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
 /** Seconds of a time such as 90d, 12h, 30m or 10s. Throws Failure for anything else. */
-function secondsOf(option: string, text: string): number {
+function secondsOf(what: string, text: string): number {
   const [, count = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
   if (count !== '') return Number(count) * (units[unit] ?? 0)
   throw new Failure(
     exitCodes.usage,
-    `--${option} must be a time such as 90d, 12h or 30m, and it is "${text.slice(0, 100)}".`,
+    `${what} must be a time such as 90d, 12h or 30m, and it is "${text.slice(0, 100)}".`,
   )
 }
 

@@ -7,6 +7,8 @@ export interface ProjectRecord {
   id: string
   name: string
   created_at: number
+  /** Seconds; 0 is for ever, null is as RETAIN_THREADS_FOR says. */
+  retain_threads_for: number | null
 }
 
 export interface ApiKeyRecord {
@@ -157,12 +159,12 @@ export async function touchApiKeys(pool: pg.Pool, ids: string[]): Promise<void> 
 /** Makes a project; null if its id is taken. */
 export async function insertProject(pool: pg.Pool, id: string, name: string): Promise<ProjectRecord | null> {
   const text = `insert into projects (id, name, created_at) values ($1, $2, floor(threadmill_now())::bigint)
-    on conflict do nothing returning id, name, created_at`
+    on conflict do nothing returning id, name, created_at, retain_threads_for`
   return (await query<ProjectRecord>(pool, 'insert_project', text, [id, name]))[0] ?? null
 }
 
 /** All projects, in the order in which they were made. */
 export async function listProjects(pool: pg.Pool): Promise<ProjectRecord[]> {
-  const text = 'select id, name, created_at from projects order by created_at, id'
+  const text = 'select id, name, created_at, retain_threads_for from projects order by created_at, id'
   return query<ProjectRecord>(pool, 'list_projects', text, [])
 }

@@ -18,6 +18,13 @@ export function retainedProjects(pool: pg.Pool, otherwise: number): Promise<Reta
   return query<Retained>(pool, 'retained_projects', retainedText, [otherwise])
 }
 
+const setText = 'update projects set retain_threads_for = $2 where id = $1 returning id'
+
+/** Says for how many seconds a project keeps its threads; 0 is for ever, null leaves it to the setting. False if there is no such project. */
+export async function setRetention(pool: pg.Pool, project: string, seconds: number | null): Promise<boolean> {
+  return (await query(pool, 'set_retention', setText, [project, seconds])).length > 0
+}
+
 /** The place of a thread in the order of creation. */
 export interface ThreadPlace {
   created_at: number
