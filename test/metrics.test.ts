@@ -6,6 +6,7 @@ import { Exposition, scrape } from './support/exposition.ts'
 import { gate, hang, status, text, toolCalls } from './support/mock-model.ts'
 import { anotherNode, hold, oneNode } from './support/nodes.ts'
 import { until } from './support/npm-start.ts'
+import { startPgProxy } from './support/pg-proxy.ts'
 import { inProgress, readyToRun, startServer, tool } from './support/server.ts'
 import { queue } from './support/thread-queue.ts'
 
@@ -129,6 +130,24 @@ test('a server that loses its lease says so, and the one that takes its run over
   assert.equal(second.value('threadmill_lease_losses_total'), 0)
   assert.equal(second.value('threadmill_runs_recovered_total', { reason: 'silent_server' }), 1)
   assert.equal(second.value('threadmill_runs_ended_total', { status: 'completed' }), 1)
+})
+
+test('a commit whose answer is lost is told of as looked up, and what it did is counted once', async (t) => {
+  const server = await oneNode(t)
+  const proxy = await startPgProxy(server.db.url)
+  const behind = await anotherNode(t, server, {}, { DATABASE_URL: proxy.url })
+  const { assistant, thread } = await readyToRun(server)
+  proxy.loseAnswersOf('commit_thread_writes', 3)
+  const run = await behind.client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  assert.equal(run.status, 'completed')
+  const seen = await scrape(behind.app.url)
+  const [found = 0, missing = 0] = ['found', 'missing'].map((outcome) =>
+    seen.value('threadmill_ambiguous_writes_total', { outcome }),
+  )
+  assert.equal(found + missing, 3)
+  assert.equal(seen.value('threadmill_commit_failures_total'), 3)
+  assert.equal(seen.value('threadmill_runs_created_total'), 1)
+  assert.equal(seen.value('threadmill_runs_ended_total', { status: 'completed' }), 1)
 })
 
 test('a database that is away is told, and keeps /metrics no longer than its patience', async (t) => {

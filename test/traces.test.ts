@@ -4,7 +4,8 @@ import { scrape } from './support/exposition.ts'
 import { gate, status, text, toolCalls } from './support/mock-model.ts'
 import { anotherNode, hold, oneNode } from './support/nodes.ts'
 import { startReceiver, type ReceivedSpan } from './support/otlp-receiver.ts'
-import { inProgress, readyToRun, tool, type TestServer } from './support/server.ts'
+import { until } from './support/npm-start.ts'
+import { inProgress, readyToRun, startServer, tool, type TestServer } from './support/server.ts'
 
 // Runs as traces, as a collector gets them.
 
@@ -133,7 +134,7 @@ test('a run that another server carries on is one trace, and its run is told onc
   assert.equal(ended.status, 'completed')
   await letGo()
   const ofRun = () => receiver.spans.filter(({ attributes }) => attributes['threadmill.run.id'] === run.id)
-  while (ofRun().length < 3) await receiver.received(receiver.spans.length + 1)
+  await until(() => ofRun().length === 3, 'all of the run')
   const [agents, chats] = [named(ofRun(), 'invoke_agent'), named(ofRun(), 'chat')]
   assert.equal(agents.length, 1)
   assert.equal(agents[0]?.parentSpanId, undefined)
@@ -144,6 +145,25 @@ test('a run that another server carries on is one trace, and its run is told onc
   )
   assert.deepEqual(new Set(chats.map(({ parentSpanId }) => parentSpanId)), new Set([agents[0]?.spanId]))
   assert.notEqual(chats[0]?.resource['process.pid'], undefined)
+})
+
+test('a run that waits for outputs while its server is started anew stays one trace, its tool and all', async () => {
+  const server = await startServer({ env, tuning: soon })
+  const runs = () => server.client.beta.threads.runs
+  const { assistant, thread } = await readyToRun(server, { tools: [tool('f')] })
+  server.mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Done.'))
+  const asked = await runs().createAndPoll(thread, { assistant_id: assistant })
+  await server.restart()
+  const tool_outputs = [{ tool_call_id: 'call_a', output: '1' }]
+  await runs().submitToolOutputsAndPoll(asked.id, { thread_id: thread, tool_outputs })
+  const ofRun = () => receiver.spans.filter(({ attributes }) => attributes['threadmill.run.id'] === asked.id)
+  await until(() => ofRun().length === 4, 'all of the run')
+  assert.equal(new Set(ofRun().map((span) => span.traceId)).size, 1)
+  const [agent] = named(ofRun(), 'invoke_agent')
+  const others = ofRun().filter((span) => span !== agent)
+  assert.ok(others.every(({ parentSpanId }) => parentSpanId === agent?.spanId))
+  // Of what was before the restart the database knows the second.
+  assert.ok(others.every(({ start }) => agent && start >= agent.start))
 })
 
 test('a run that fails, expires or is cancelled while it waits for outputs says so in its spans', async (t) => {

@@ -133,12 +133,12 @@ export class Metrics {
   )
   readonly commitSeconds = this.registry.histogram(
     'threadmill_commit_duration_seconds',
-    'Time that a commit of such a batch took.',
+    'Time that the commit of a batch took.',
     commitBounds,
   )
   readonly commitFailures = this.registry.counter(
     'threadmill_commit_failures_total',
-    'Commits of a batch that failed; their writes are tried again or looked up.',
+    'Batches whose commit failed; their writes are tried again or looked up.',
   )
   readonly ambiguousWrites = this.registry.counters(
     'threadmill_ambiguous_writes_total',
@@ -176,7 +176,7 @@ export class Metrics {
     )
     registry.gauge(
       'threadmill_queue_oldest_seconds',
-      'Time for which the oldest of them has waited. Of the whole database.',
+      'Time for which the oldest of the runs that no server has taken has waited. Of the whole database.',
       counted(({ oldest }) => oldest),
     )
     registry.gauge(
@@ -208,13 +208,13 @@ export class Metrics {
     )
     registry.gauge(
       'threadmill_pool_in_use',
-      'Connections that a statement uses now.',
+      'Connections to the database that a statement uses now.',
       each(({ total, idle }) => total - idle),
       ['pool'],
     )
     registry.gauge(
       'threadmill_pool_waiting',
-      'Statements that wait for a connection.',
+      'Statements that wait for a connection to the database.',
       each(({ waiting }) => waiting),
       ['pool'],
     )

@@ -40,8 +40,12 @@ export function watchProcess(registry: Registry): () => void {
     process.memoryUsage.rss(),
   )
   gauge('process_open_fds', 'Files and sockets that the process has open.', openFiles)
-  gauge('nodejs_heap_size_total_bytes', 'Size of the heap.', () => process.memoryUsage().heapTotal)
-  gauge('nodejs_heap_size_used_bytes', 'Of it, what is in use.', () => process.memoryUsage().heapUsed)
+  gauge('nodejs_heap_size_total_bytes', 'Size of the heap of V8.', () => process.memoryUsage().heapTotal)
+  gauge(
+    'nodejs_heap_size_used_bytes',
+    'What of the heap of V8 is in use.',
+    () => process.memoryUsage().heapUsed,
+  )
   gauge(
     'nodejs_external_memory_bytes',
     'Memory outside the heap that objects in it hold.',
@@ -62,10 +66,14 @@ function watchEventLoop(registry: Registry): () => void {
   gauge('mean_seconds', 'By how much the event loop was late on average since this was asked for last.', () =>
     late(delay.mean),
   )
-  gauge('p50_seconds', 'The median of it.', () => late(delay.percentile(50)))
-  gauge('p90_seconds', 'The 90th percentile of it.', () => late(delay.percentile(90)))
-  gauge('p99_seconds', 'The 99th percentile of it.', () => late(delay.percentile(99)))
-  gauge('max_seconds', 'The most of it.', () => {
+  gauge('p50_seconds', 'The median of the delay of the event loop.', () => late(delay.percentile(50)))
+  gauge('p90_seconds', 'The 90th percentile of the delay of the event loop.', () =>
+    late(delay.percentile(90)),
+  )
+  gauge('p99_seconds', 'The 99th percentile of the delay of the event loop.', () =>
+    late(delay.percentile(99)),
+  )
+  gauge('max_seconds', 'The longest delay of the event loop.', () => {
     const most = late(delay.max)
     delay.reset()
     return most
