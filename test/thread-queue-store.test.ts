@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import pg from 'pg'
 import { waitingRunState } from '../src/domain/run.ts'
 import type { RunRecord } from '../src/domain/records.ts'
 import { commitTransition } from '../src/store/run-writes.ts'
 import { noRows, type ThreadWrite } from '../src/store/thread-write.ts'
 import { createDatabase, atEnd } from './support/database.ts'
 import { advance, keyOf, lease, newMessage, newRun, newThread, now, usage } from './support/records.ts'
+import { hold } from './support/nodes.ts'
+import { Promotions } from '../src/store/promotion.ts'
 import { openStore } from '../src/store/store.ts'
 import { createLog } from '../src/log.ts'
 
@@ -164,6 +167,38 @@ test('a deletion that comes too late for the run that it knows leaves all that w
     ['cancelled', 'cancelled', 'cancelled'],
   )
   assert.deepEqual(await db.sql('select from thread_queue where thread_id = $1', [thread]), [])
+})
+
+test('a deletion whose run someone holds at first, and then no more, leaves nobody waiting for a deleted thread', async () => {
+  const { thread, holder } = await heldThread()
+  const waiting = await waits(thread)
+  const letGo = await hold(db.url, 'select from runs where id = $1 for update', [holder.id])
+  const pool = new pg.Pool({ connectionString: db.url, max: 1 })
+  atEnd(() => pool.end())
+  const client = await pool.connect()
+  const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
+  client.query = (async (...args: unknown[]) => {
+    if (args[0] === 'rollback to before_deletes') await letGo()
+    return query(...args)
+  }) as typeof client.query
+  client.release()
+  const promotions = new Promotions({ pool, room: store.room, node: 'n', now: () => now, tell: () => {} })
+  const end = advance(holder, { type: 'abandon', now })
+  const { version } = holder.state
+  const deletion = { kind: 'delete_thread', thread: keyOf(thread), run: end.run, version, rows: noRows, now } as const
+  assert.deepEqual(await promotions.commit([deletion], false), [{ outcome: 'busy' }])
+  assert.deepEqual(
+    (await stateOf(thread)).map(({ id, status }) => [id, status]),
+    [
+      [holder.id, 'in_progress'],
+      [waiting.id, 'waiting'],
+    ],
+  )
+  await must(deletion)
+  assert.deepEqual(
+    (await stateOf(thread)).map(({ status }) => status),
+    ['cancelled', 'cancelled'],
+  )
 })
 
 test('threads that are left in one moment are handed on together, each to its own', async () => {

@@ -109,22 +109,30 @@ async function writeAll(
   waits: boolean,
   now: number,
 ): Promise<{ outcomes: BatchOutcome[]; abandoned: Followed[] }> {
-  let deletes = batch.filter(({ kind }) => kind === 'delete_thread')
-  if (deletes.length === 0) return { outcomes: await writeThreads(client, batch, waits), abandoned: [] }
+  if (!batch.some(isDeletion)) return { outcomes: await writeThreads(client, batch, waits), abandoned: [] }
   // From here on nothing new comes to these threads.
   await lockThreads(client, idsOf(batch))
+  const outcomes = new Map<ThreadWrite, BatchOutcome>()
   for (;;) {
+    // What was refused is not tried again: what waits there would be left behind if it were done now.
+    const left = batch.filter((write) => !outcomes.has(write))
+    const deletes = left.filter(isDeletion)
     await client.query('savepoint before_deletes')
     const runs = await waitingRuns(client, idsOf(deletes), mostWaiting)
     const abandoned = await follow(client, runs, () => ({ type: 'abandon', now }))
     await clearQueues(client, idsOf(deletes))
-    const outcomes = await writeThreads(client, batch, waits)
-    const refused = deletes.filter((write) => outcomes[batch.indexOf(write)]?.outcome !== 'ok')
-    if (refused.length === 0) return { outcomes, abandoned }
+    const done = left.length === 0 ? [] : await writeThreads(client, left, waits)
+    const outcomeOf = (write: ThreadWrite) => done[left.indexOf(write)] as BatchOutcome
+    const refused = deletes.filter((write) => outcomeOf(write).outcome !== 'ok')
+    if (refused.length === 0) {
+      return { outcomes: batch.map((write) => outcomes.get(write) ?? outcomeOf(write)), abandoned }
+    }
+    for (const write of refused) outcomes.set(write, outcomeOf(write))
     await client.query('rollback to before_deletes')
-    deletes = deletes.filter((write) => !refused.includes(write))
   }
 }
+
+const isDeletion = ({ kind }: ThreadWrite) => kind === 'delete_thread'
 
 const idsOf = (writes: ThreadWrite[]) => writes.map(({ thread }) => thread.id)
 
