@@ -142,31 +142,6 @@ test('a purge that waits keeps neither heartbeats nor sweeps waiting', async (t)
   await letGo()
 })
 
-test('what was deleted, and logs whose time is over, are purged as fast as a busy server makes them', async (t) => {
-  const server = await oneNode(t, { tuning: byHand })
-  const { db } = server
-  const [old, deleted] = [1_200, 1_200]
-  await db.sql(
-    `insert into run_events (thread_id, run_id, term, first_no, last_no, project_id, events, ends, created_at)
-     select 'thread_' || i, 'run_' || i, 1, no, no, 'default', '[]', no = 1, 1
-     from generate_series(1, $1) i, generate_series(0, 1) no`,
-    [old],
-  )
-  await db.sql(
-    `insert into threads (id, project_id, created_at, metadata, next_seq, deleted_at)
-     select 'thread_d' || i, 'default', 1, '{}', 1, 1 from generate_series(1, $1) i`,
-    [deleted],
-  )
-  await db.sql(
-    `insert into idempotency_keys (project_id, key, stamp, fingerprint, status, headers, created_at)
-     select 'default', i::text, 1, '', 200, '{}', 1 from generate_series(1, 5000) i`,
-  )
-  await server.app.engine.sweep()
-  for (const table of ['run_events', 'threads', 'idempotency_keys']) {
-    assert.deepEqual(await db.sql(`select from ${table}`), [], table)
-  }
-})
-
 test('a node that slept through its lease tells no more of its runs, and takes none until it beats again', async (t) => {
   let slept = 0
   const monotonic = () => performance.now() + slept
@@ -194,6 +169,57 @@ test('a node that slept through its lease tells no more of its runs, and takes n
   assert.equal(textOf(messages[0]), deltas[1])
   const later = await client.beta.threads.runs.poll(waiting.id, { thread_id: second.thread })
   assert.equal(later.status, 'completed')
+})
+
+test("a run that became this node's before a lapse of its lease is begun only if nobody has taken it since", async (t) => {
+  let slept = 0
+  const monotonic = () => performance.now() + slept
+  const server = await oneNode(t, { tuning: { ...byHand, beatMs: 3_600_000, monotonic } })
+  const { client, mock, db } = server
+  const lapse = async () => {
+    slept += 4_001
+    await server.app.store.beat()
+  }
+  /** Creates a run whose commit takes so long that the lease lapses meanwhile, and is held again. */
+  const createSlowly = async () => {
+    const { assistant, thread } = await readyToRun(server)
+    const letGo = await hold(db.url, 'lock table runs in share mode', [])
+    const created = client.beta.threads.runs.create(thread, { assistant_id: assistant })
+    await until(async () => (await waitingSince(server, 'writes')).length === 1, 'the write')
+    await lapse()
+    await letGo()
+    return { thread_id: thread, id: (await created).id }
+  }
+  mock.when(() => true, text('Done.'))
+  const left = await createSlowly()
+  assert.equal((await client.beta.threads.runs.poll(left.id, left)).status, 'completed')
+  assert.equal(mock.requests.length, 1)
+  await db.sql(`insert into nodes (id, started_at, seen_at) values ('another', 0, threadmill_now() + 1000)`)
+  const taken: string[] = []
+  const take = async (where: string) => {
+    taken.push(where)
+    await db.sql(
+      `update runs set owner_node = 'another', lease_epoch = lease_epoch + 1, version = version + 1
+       where status = 'queued'`,
+    )
+  }
+  intercept(server, async (name, query) => {
+    if (name === 'get_run') await take(name)
+    const done = await query()
+    if (name === 'claim_runs') {
+      await take(name)
+      await lapse()
+    }
+    return done
+  })
+  await createSlowly()
+  await until(() => taken.length === 1 || mock.requests.length > 1, 'a look at the run')
+  await writeRun(server, (await client.beta.threads.create()).id, {})
+  await server.app.engine.sweep()
+  await until(() => taken.length === 3 || mock.requests.length > 1, 'a look at the run that was claimed')
+  assert.deepEqual(taken, ['get_run', 'claim_runs', 'get_run'])
+  assert.equal(server.app.engine.running, 0)
+  assert.equal(mock.requests.length, 1)
 })
 
 test('a node that cannot beat has broken off its model calls before another node makes them anew', async (t) => {

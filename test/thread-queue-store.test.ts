@@ -182,10 +182,24 @@ test('a deletion whose run someone holds at first, and then no more, leaves nobo
     return query(...args)
   }) as typeof client.query
   client.release()
-  const promotions = new Promotions({ pool, room: store.room, node: 'n', now: () => now, tell: () => {} })
+  const promotions = new Promotions({
+    pool,
+    room: store.room,
+    lease: store.lease,
+    node: 'n',
+    now: () => now,
+    tell: () => {},
+  })
   const end = advance(holder, { type: 'abandon', now })
   const { version } = holder.state
-  const deletion = { kind: 'delete_thread', thread: keyOf(thread), run: end.run, version, rows: noRows, now } as const
+  const deletion = {
+    kind: 'delete_thread',
+    thread: keyOf(thread),
+    run: end.run,
+    version,
+    rows: noRows,
+    now,
+  } as const
   assert.deepEqual(await promotions.commit([deletion], false), [{ outcome: 'busy' }])
   assert.deepEqual(
     (await stateOf(thread)).map(({ id, status }) => [id, status]),

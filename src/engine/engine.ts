@@ -4,7 +4,7 @@ import { reasonOf } from '../log.ts'
 import { purgeEvents } from '../store/event-log.ts'
 import { purgeFiles } from '../store/file-uploads.ts'
 import { purgeKeptAnswers } from '../store/idempotency.ts'
-import { claimRuns } from '../store/runs.ts'
+import { claimRuns, getRun } from '../store/runs.ts'
 import { purgeThreads } from '../store/threads.ts'
 import { Cadence } from './cadence.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -156,7 +156,22 @@ export class Engine {
     const { state, created_at } = run
     const first = state.turns === 0 && state.attempts === 0
     if (first) store.metrics.queuedSeconds.observe(atOnce ? 0 : store.clock.now() - created_at)
-    this.#tasks.start(run)
+    if (store.lease.doubts(state)) void this.#beginIfOurs(run)
+    else this.#tasks.start(run)
+  }
+
+  /** Starts a run that others may have taken since it became this node's: then its model would be called for nothing. */
+  async #beginIfOurs({ project_id, thread_id, id, state }: RunRecord): Promise<void> {
+    const { store } = this.#options
+    const places = store.room.take(1)
+    try {
+      const run = await getRun(store.pool, project_id, thread_id, id)
+      if (run?.state.version === state.version && places.count > 0) this.#tasks.start(run)
+    } catch {
+      // The comparison of the sweep finds it.
+    } finally {
+      places.free()
+    }
   }
 
   /** The store failed under a task: its run is handed back as soon as the store answers again. */
@@ -205,9 +220,11 @@ export class Engine {
     const places = store.room.take(sweepLimit)
     if (places.count === 0) return false
     this.#backlog = false
+    const { term } = store.lease
     try {
       const runs = await claimRuns(store.pool, store.node, places.count)
       if (runs.length === places.count) this.#backlog = true
+      for (const { state } of runs) store.lease.took(state, term)
       for (const run of runs) this.#begin(run, false)
     } catch (error) {
       this.#backlog = true

@@ -1,3 +1,4 @@
+import type { RunState } from '../domain/run.ts'
 import type { Monotonic } from './clock.ts'
 
 /** Seconds without a heartbeat after which other nodes take a node's runs. All nodes of a database must agree. */
@@ -15,6 +16,8 @@ export class NodeLease {
   readonly silence: number
   readonly #monotonic: Monotonic
   #renewedAt = -Infinity
+  #term = 0
+  readonly #doubtful = new WeakSet<RunState>()
 
   constructor(monotonic: Monotonic, silence = usualSilence) {
     this.#monotonic = monotonic
@@ -26,12 +29,28 @@ export class NodeLease {
    * the database cannot have dated it earlier, and its answer may have been on its way, or the process asleep, for long.
    */
   renew(sentAt: number): void {
+    if (!this.held) this.#term += 1
     this.#renewedAt = Math.max(this.#renewedAt, sentAt)
   }
 
   /** Milliseconds that are left; not above zero when this node must leave its runs alone. */
   get leftMs(): number {
     return this.#renewedAt + this.silence * 1_000 * ownShare - this.#monotonic()
+  }
+
+  /** Grows whenever the lease is got anew: others may have taken what became this node's in an earlier term. */
+  get term(): number {
+    return this.#term
+  }
+
+  /** A run became this node's, in a state that was written in `term`; the answer has come only now. */
+  took(state: RunState, term: number): void {
+    if (term !== this.#term) this.#doubtful.add(state)
+  }
+
+  /** Whether others may have taken a run since it came into this state, as this node's. */
+  doubts(state: RunState): boolean {
+    return this.#doubtful.has(state)
   }
 
   get held(): boolean {

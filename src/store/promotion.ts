@@ -4,6 +4,7 @@ import type { RunRecord } from '../domain/records.ts'
 import { transition, type RunEvent } from '../domain/run.ts'
 import { mostWaiting } from '../contract/thread-policy.ts'
 import { logRow } from './event-log.ts'
+import type { NodeLease } from './node-lease.ts'
 import type { Room } from './places.ts'
 import { inTransaction } from './pool.ts'
 import { batchOf, newStamp, rowsOf } from './run-writes.ts'
@@ -24,6 +25,7 @@ export interface Followed {
 interface PromotionsOptions {
   pool: pg.Pool
   room: Room
+  lease: NodeLease
   node: string
   now: () => number
   tell: (followed: Followed) => void
@@ -44,7 +46,8 @@ export class Promotions {
    * their thread are this node's as far as it has room for them; what follows is told.
    */
   async commit(batch: ThreadWrite[], waits: boolean): Promise<BatchOutcome[]> {
-    const { pool, room, node, now, tell } = this.#options
+    const { pool, room, lease, node, now, tell } = this.#options
+    const { term } = lease
     const places = room.take(batch.length)
     let left = places.count
     const promoter = { now: now(), nextOwner: () => (left-- > 0 ? node : null) }
@@ -55,6 +58,7 @@ export class Promotions {
         followed = done.followed
         return done.outcomes
       })
+      for (const { run } of followed) lease.took(run.state, term)
       followed.forEach(tell)
       return outcomes
     } catch (error) {

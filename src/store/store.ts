@@ -116,17 +116,15 @@ export async function openStore(options: {
     notices.tell(write)
     announce({ signals }, run, batch)
   }
-  const promotions = new Promotions({ pool: flushPool, room, node, now: () => clock.now(), tell })
+  const promotions = new Promotions({ pool: flushPool, room, lease, node, now: () => clock.now(), tell })
   const commits = new GroupCommit(observedLane(laneOf(flushPool, promotions), metrics))
-  metrics.sources.pools = () => [
-    poolState('reads', pool),
-    poolState('writes', flushPool),
-    poolState('heartbeat', beatPool),
-  ]
+  const pools = { reads: pool, writes: flushPool, heartbeat: beatPool }
+  metrics.sources.pools = () => Object.entries(pools).map(([name, one]) => poolState(name, one))
   let noRoomAt = -Infinity
   const failed = (error: unknown) => {
     if (hadNoRoom(error)) noRoomAt = monotonic()
   }
+  const told: Told = { recent, notices, signals, lease, metrics, traces, failed }
   return {
     pool,
     clock,
@@ -139,7 +137,7 @@ export async function openStore(options: {
     traces,
     readRun: async (key) =>
       recent.runs.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
-    write: (write) => commitAndTell(commits, { recent, notices, signals, metrics, traces, failed }, write),
+    write: (write) => commitAndTell(commits, told, write),
     due: () => commits.due(),
     async beat() {
       const sentAt = monotonic()
@@ -168,6 +166,7 @@ interface Told {
   recent: Recent
   notices: Notices
   signals: Signals
+  lease: NodeLease
   metrics: Metrics
   traces: RunTraces | null
   failed: (error: unknown) => void
@@ -175,7 +174,8 @@ interface Told {
 
 /** Commits a write, and tells of it what it changed. */
 async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrite): Promise<WriteOutcome> {
-  const { recent, notices, signals, failed } = told
+  const { recent, notices, signals, lease, failed } = told
+  const { term } = lease
   const submit = (one: ThreadWrite) =>
     commits.submit(one).catch((error: unknown) => {
       recent.doubted(one)
@@ -189,6 +189,7 @@ async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrit
     done = await submit(write)
   }
   if (done.outcome !== 'ok') return done
+  if ('run' in write && write.run) lease.took(write.run.state, term)
   recent.written(write, done)
   observeWrite(told, write)
   notices.tell(write)
