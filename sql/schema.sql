@@ -21,6 +21,7 @@ create table api_keys (
   expires_at bigint,
   revoked_at bigint,
   last_used_at bigint,
+  limits jsonb not null default '{}'::jsonb,
   constraint api_keys_pkey PRIMARY KEY (id),
   constraint api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
 );
@@ -133,6 +134,7 @@ create table projects (
   name text not null,
   created_at bigint not null,
   retain_threads_for bigint,
+  limits jsonb not null default '{}'::jsonb,
   constraint projects_pkey PRIMARY KEY (id),
   constraint projects_retain_threads_for_check CHECK ((retain_threads_for >= 0))
 );

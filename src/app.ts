@@ -37,6 +37,8 @@ export interface App {
   notice: string | null
   store: Store
   engine: Engine
+  /** The keys that let clients in. */
+  keys: KeyRing
   /** Stops in order: runs reach a safe point, streams end, the store closes. Within 15 s. */
   stop(): Promise<void>
   /** For an exit that cannot wait: leaves no Postgres behind. What was acknowledged is safe. */
@@ -120,6 +122,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       dialect: config.dialect,
       keys,
       openDoor: config.anonymous,
+      monotonic: tuning.monotonic,
       unknownKeys: config.unknownKeys,
       allowedOrigins: config.allowedOrigins,
       allowedHosts: config.allowedHosts,
@@ -147,6 +150,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       notice: embedded?.notice ?? null,
       store,
       engine,
+      keys,
       stop: stopAll,
       abort: () => embedded?.abort(),
     }

@@ -4,39 +4,14 @@ import OpenAI, { AzureOpenAI } from 'openai'
 import { startApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
-import { runCommand } from '../src/cli/run.ts'
-import { commands } from '../src/cli/commands.ts'
 import { isApiKey } from '../src/contract/api-keys.ts'
 import { createDatabase } from './support/database.ts'
 import { hang, text } from './support/mock-model.ts'
+import { keyOf, threadmill } from './support/keys.ts'
 import { anotherNode, oneNode } from './support/nodes.ts'
 import type { TestServer } from './support/server.ts'
 
 // API keys: who comes in, into which project, and for how long. They are made by the commands, as an operator makes them.
-
-interface Said {
-  code: number
-  out: string
-  err: string
-}
-
-async function threadmill(url: string, ...words: string[]): Promise<Said> {
-  const said = { out: '', err: '' }
-  const code = await runCommand(
-    commands,
-    words,
-    { DATABASE_URL: url },
-    { out: (line) => void (said.out += line), err: (line) => void (said.err += line) },
-  )
-  return { code, ...said }
-}
-
-/** A new key, and its id. */
-async function keyOf(server: TestServer, ...words: string[]): Promise<{ key: string; id: string }> {
-  const { code, out, err } = await threadmill(server.db.url, 'keys', 'create', ...words)
-  assert.equal(code, 0, err)
-  return { key: out.trim(), id: /key_\w+/.exec(err)?.[0] ?? '' }
-}
 
 const clientOf = (server: TestServer, apiKey: string) =>
   new OpenAI({ baseURL: `${server.app.url}/v1`, apiKey, maxRetries: 0 })

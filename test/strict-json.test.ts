@@ -53,6 +53,12 @@ test('__proto__ is no key of a body, wherever and however it is written', async 
   assert.equal(({} as { role?: string }).role, undefined)
 })
 
+test('constructor and prototype are keys like any other', async () => {
+  const metadata = { constructor: 'a', prototype: 'b' }
+  const thread = await server.client.beta.threads.create({ metadata })
+  assert.deepEqual((await server.client.beta.threads.retrieve(thread.id)).metadata, metadata)
+})
+
 test('what JSON.stringify writes is never taken for a body with a key twice', async () => {
   await fc.assert(
     fc.asyncProperty(fc.json(), async (json) => {

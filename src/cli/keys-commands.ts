@@ -2,6 +2,12 @@ import type { Command, Option } from './command.ts'
 
 const project: Option = { type: 'string', value: 'ID', help: 'Of which project; default, unless said' }
 
+const perMinute: Option = {
+  type: 'string',
+  value: 'N',
+  help: 'On each server; none takes the limit back',
+}
+
 const database =
   'The database is named by DATA_DIR or DATABASE_URL, as for serve. Servers see the change within a second.'
 
@@ -55,11 +61,34 @@ ${database}`,
     run: async (call) => (await import('./keys.ts')).revokeKey(call),
   },
   {
+    name: 'keys limit',
+    summary: 'Bounds what a key may do, and shows all its limits.',
+    takes: ['KEY_ID'],
+    options: { 'requests-per-minute': perMinute },
+    details: database,
+    run: async (call) => (await import('./limits.ts')).limitKey(call),
+  },
+  {
     name: 'projects create',
     summary: 'Makes a project: its keys see nothing of what others hold.',
     takes: ['ID', '[NAME]'],
     details: 'ID is made of small letters, digits and hyphens. Without a NAME it is the name, too.',
     run: async (call) => (await import('./keys.ts')).createProject(call),
+  },
+  {
+    name: 'projects limit',
+    summary: 'Bounds what all keys of a project may do together, and shows all its limits.',
+    takes: ['ID'],
+    options: {
+      'requests-per-minute': perMinute,
+      'concurrent-runs': {
+        type: 'string',
+        value: 'N',
+        help: 'Runs that have not ended, on all servers together; none takes the limit back',
+      },
+    },
+    details: database,
+    run: async (call) => (await import('./limits.ts')).limitProject(call),
   },
   {
     name: 'projects list',

@@ -23,7 +23,10 @@ import { besideOrWithoutServers } from './own-database.ts'
 type Pool = ReturnType<typeof createPool>
 
 /** Works on the database of the settings, which is made if there is none yet: keys may come before the first start. */
-async function onDatabase<T>({ env }: Call, work: (pool: Pool, config: Config) => Promise<T>): Promise<T> {
+export async function onDatabase<T>(
+  { env }: Call,
+  work: (pool: Pool, config: Config) => Promise<T>,
+): Promise<T> {
   const config = readConfig(env)
   return besideOrWithoutServers(config, async (connection) => {
     await migrate(connection)

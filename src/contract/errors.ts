@@ -19,7 +19,7 @@ export type ErrorBody = Static<typeof ErrorResponse>
 
 interface ErrorKind {
   status: number
-  type: 'invalid_request_error' | 'server_error'
+  type: 'invalid_request_error' | 'server_error' | 'requests'
   code: string | null
 }
 
@@ -69,6 +69,8 @@ export const errorKinds = {
   idempotency_key_in_use: invalid('idempotency_key_in_use', 409),
   missing_api_key: invalid(null, 401),
   invalid_api_key: invalid('invalid_api_key', 401),
+  rate_limited: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
+  too_many_runs: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
   operators_only: invalid('operators_only', 403),
   conflicting_credentials: invalid('conflicting_credentials'),
   host_not_allowed: invalid('host_not_allowed', 403),

@@ -19,6 +19,8 @@ export interface HttpContext {
   allowedHosts: readonly string[]
   /** The keys that let clients in. */
   keys: KeyRing
+  /** What rates are measured by, in milliseconds; a test sets it. */
+  monotonic?: () => number
   /** Those without a key may come in although there are keys. */
   openDoor: boolean
   /** What to do with keys of a body that the operation does not know. */

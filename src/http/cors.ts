@@ -14,6 +14,9 @@ const exposed = [
   'openai-processing-ms',
   'retry-after',
   'retry-after-ms',
+  'x-ratelimit-limit-requests',
+  'x-ratelimit-remaining-requests',
+  'x-ratelimit-reset-requests',
 ]
 
 /** Answers preflights and names the origins that may read. Any header may be sent: SDKs add new ones. */

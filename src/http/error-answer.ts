@@ -40,7 +40,8 @@ export function answerError(
   }
   // RFC 9110 §11.6.1
   if (error.status === 401) reply.header('www-authenticate', 'Bearer')
-  if (error.key === 'not_ready' || error.key === 'idempotency_key_in_use') reply.header('retry-after', '1')
+  if (['not_ready', 'idempotency_key_in_use', 'too_many_runs'].includes(error.key))
+    reply.header('retry-after', '1')
   // SDKs repeat a 503 by themselves, and what may have been done must not be done twice (wire.md §1).
   if (error.key === 'outcome_unknown') reply.header('x-should-retry', 'false')
   return reply.code(status).send(body)

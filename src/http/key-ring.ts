@@ -3,7 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { hmacOf } from '../contract/api-keys.ts'
 import { reasonOf, type Log } from '../log.ts'
-import { accessVersion, hasApiKeys, touchApiKeys, validApiKeys, type ValidKey } from '../store/api-keys.ts'
+import type { Limits, Scope } from '../contract/limits.ts'
+import {
+  accessVersion,
+  hasApiKeys,
+  limitedProjects,
+  touchApiKeys,
+  validApiKeys,
+  type ValidKey,
+} from '../store/api-keys.ts'
 
 // The keys that are valid now, in memory: no request waits for the database to be let in, and no flood of wrong keys reaches it.
 // Changes, of whichever node or command, are seen within a second.
@@ -34,6 +42,7 @@ export interface KeyRingOptions {
 export class KeyRing {
   readonly #options: KeyRingOptions
   #keys = new Map<string, ValidKey>()
+  #projectLimits = new Map<string, Limits>()
   #version = -1
   #closed: boolean
   /** Answers under way, by the key that they are for. */
@@ -65,6 +74,15 @@ export class KeyRing {
   /** Whether nobody comes in without a key. */
   get closed(): boolean {
     return this.#closed
+  }
+
+  /** The limits that hold for a key of a project, or for whoever comes in without one. */
+  limitsOf(project: string, key: ValidKey | null): Scope[] {
+    const scopes: Scope[] = []
+    if (key && Object.keys(key.limits).length > 0) scopes.push({ name: `key ${key.id}`, limits: key.limits })
+    const limits = this.#projectLimits.get(project)
+    if (limits) scopes.push({ name: `project ${project}`, limits })
+    return scopes
   }
 
   /** The key that a credential is, or null if it is none that is valid now. */
@@ -126,7 +144,12 @@ export class KeyRing {
     // Asked first: what changes while the keys are read is seen next time.
     const version = await accessVersion(pool)
     if (version === this.#version) return
-    const [keys, any] = await Promise.all([validApiKeys(pool), hasApiKeys(pool)])
+    const [keys, any, limited] = await Promise.all([
+      validApiKeys(pool),
+      hasApiKeys(pool),
+      limitedProjects(pool),
+    ])
+    this.#projectLimits = new Map(limited.map(({ id, limits }) => [id, limits]))
     this.#keys = new Map(keys.map((key) => [key.hmac, key]))
     this.#closed = required || any
     this.#version = version

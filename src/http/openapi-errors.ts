@@ -51,6 +51,7 @@ function errorsOfShape(operation: Operation): ErrorKey[] {
     'missing_api_key',
     'invalid_api_key',
     'conflicting_credentials',
+    'rate_limited',
     'unknown_dialect',
     'not_ready',
     'internal',

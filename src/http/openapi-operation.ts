@@ -185,7 +185,11 @@ function answerOf(operation: Operation, components: Components): ResponseObject 
 }
 
 /** Headers of the answers with these statuses. */
-const onErrors: Record<number, string[]> = { 409: ['retry-after'], 503: ['retry-after', 'x-should-retry'] }
+const onErrors: Record<number, string[]> = {
+  409: ['retry-after'],
+  429: ['retry-after'],
+  503: ['retry-after', 'x-should-retry'],
+}
 
 const onAllAnswers = ['x-request-id', 'x-assistants-dialect', 'openai-version', 'openai-processing-ms']
 

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isApiKey } from '../contract/api-keys.ts'
 import { ApiError } from '../contract/errors.ts'
+import type { Scope } from '../contract/limits.ts'
 import type { ValidKey } from '../store/api-keys.ts'
 import type { KeyRing } from './key-ring.ts'
 
@@ -12,6 +13,8 @@ export interface Principal {
   project: string
   /** The id of the key; null where none is asked for. */
   key: string | null
+  /** What it may do. */
+  limits: readonly Scope[]
 }
 
 declare module 'fastify' {
@@ -21,7 +24,7 @@ declare module 'fastify' {
 }
 
 /** Whoever comes in without a key works in the project that every database has. */
-export const anonymous: Principal = Object.freeze({ project: 'default', key: null })
+export const anonymous: Principal = Object.freeze({ project: 'default', key: null, limits: [] })
 
 /** The project that a request belongs to. */
 export function projectOf(request: FastifyRequest): string {
@@ -39,9 +42,11 @@ export function identify(
   reply: FastifyReply,
 ): Principal | Promise<Principal> {
   const { page } = request.routeOptions.config
-  if (!keys.closed || (page && !page.forOperators)) return anonymous
+  if (page && !(keys.closed && page.forOperators)) return anonymous
+  const unnamed = (): Principal => ({ ...anonymous, limits: keys.limitsOf(anonymous.project, null) })
+  if (!keys.closed) return unnamed()
   const credential = credentialOf(request.headers)
-  if (openDoor && (credential === null || !isApiKey(credential))) return anonymous
+  if (openDoor && (credential === null || !isApiKey(credential))) return unnamed()
   if (credential === null) {
     const how = 'Send it as "Authorization: Bearer YOUR_KEY", as SDKs do with their apiKey.'
     throw new ApiError('missing_api_key', `This server asks for an API key, and the request has none. ${how}`)
@@ -54,7 +59,7 @@ export function identify(
         `This is for keys of the project ${anonymous.project}: it tells of all.`,
       )
     keys.use(key, reply.raw)
-    return { project: key.project_id, key: key.id }
+    return { project: key.project_id, key: key.id, limits: keys.limitsOf(key.project_id, key) }
   }
   const found = keys.find(credential)
   return found instanceof Promise ? found.then(admit) : admit(found)

@@ -12,7 +12,7 @@ import { enterThread } from '../store/enter-thread.ts'
 import { answeredTerm } from '../store/event-log.ts'
 import { keepAnswerAlone, KeyTaken, type Keeping, type KeptAnswer } from '../store/idempotency.ts'
 import { applyRunEvent, type ChangedRun, type RunKey } from '../store/run-writes.ts'
-import { updateRunMetadata } from '../store/runs.ts'
+import { countActiveRuns, updateRunMetadata } from '../store/runs.ts'
 import { stepsOfRun } from '../store/steps.ts'
 import type { HttpContext } from './context.ts'
 import {
@@ -157,6 +157,18 @@ const ownedBy = (run: RunRecord, owner: string | null): RunRecord => ({
   state: newRunState(owner, run.state.deadline),
 })
 
+/** Throws ApiError if the project has as many runs as it may have at a time; two nodes that ask at once may let in one more each. */
+async function checkRoom({ store }: HttpContext, { request }: FastifyReply): Promise<void> {
+  const { project, limits } = request.principal
+  for (const {
+    limits: { concurrent_runs: most },
+  } of limits) {
+    if (most === undefined || (await countActiveRuns(store.pool, project, most)) < most) continue
+    const text = `The project ${project} may have ${most} runs at a time. Try again when one of them has ended.`
+    throw new ApiError('too_many_runs', text)
+  }
+}
+
 /** Commits a run and announces it. */
 export async function commitRun(
   context: HttpContext,
@@ -164,6 +176,7 @@ export async function commitRun(
   pending: PendingRun,
   keeping: Keeping<RunRecord>,
 ): Promise<RunRecord> {
+  if (reply.request.principal.limits.length > 0) await checkRoom(context, reply)
   const ready = traced(context, reply, pending)
   return withOwner(context, async (owner) => {
     const run = await pending.commit(ownedBy(ready, owner), keeping)
@@ -183,6 +196,7 @@ export async function streamRun(
 ): Promise<void> {
   const { newThread, commit, headers, tell } = pending
   const keeping = keep.stream(() => ({ term: logStart.term, waits: 0 }), headers)
+  if (reply.request.principal.limits.length > 0) await checkRoom(context, reply)
   const ready = traced(context, reply, pending)
   return withOwner(context, async (owner) => {
     const key = ownedBy(ready, owner)

@@ -13,6 +13,7 @@ import { Idempotency } from './idempotency.ts'
 import { gatherRoutes } from './openapi.ts'
 import { answered } from './observed.ts'
 import { identify, type Principal } from './principal.ts'
+import { RateLimits } from './rate-limit.ts'
 import { answerDialect } from './route.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { docsRoutes } from './routes/docs.ts'
@@ -73,11 +74,13 @@ export function buildServer(context: HttpContext): FastifyInstance {
   })
   // Before the body is read, and after CORS has said who may read the answer.
   app.decorateRequest('principal')
+  const rates = new RateLimits(context.monotonic)
   app.addHook('preParsing', (request, reply, _body, done) => {
     checkAccess(request, context)
     checkOverride(request.headers)
     const admit = (principal: Principal) => {
       request.principal = principal
+      if (principal.limits.length > 0) rates.admit(principal.limits, reply)
       if (request.is404) throw unknownUrl(request.method, request.originalUrl)
     }
     const found = identify(context.keys, context.openDoor, request, reply)

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Limits, LimitsChange } from '../contract/limits.ts'
 import { inTransaction, query } from './pool.ts'
 
 // Projects, and the keys that let clients into them (sql/0009). Each change of keys changes access_version in the same commit.
@@ -37,6 +38,7 @@ export interface ValidKey {
   project_id: string
   hmac: string
   expires_at: number | null
+  limits: Limits
 }
 
 const columns = 'id, project_id, name, prefix, created_at, expires_at, revoked_at, last_used_at'
@@ -142,12 +144,37 @@ export async function hasApiKeys(pool: pg.Pool): Promise<boolean> {
 }
 
 const validText = `
-select id, project_id, hmac, expires_at from api_keys
+select id, project_id, hmac, expires_at, limits from api_keys
 where revoked_at is null and (expires_at is null or expires_at > threadmill_now())`
 
 /** All keys that are valid now. */
 export async function validApiKeys(pool: pg.Pool): Promise<ValidKey[]> {
   return query<ValidKey>(pool, 'valid_api_keys', validText, [])
+}
+
+/** The projects that have limits. */
+export async function limitedProjects(pool: pg.Pool): Promise<{ id: string; limits: Limits }[]> {
+  return query(pool, 'limited_projects', "select id, limits from projects where limits <> '{}'", [])
+}
+
+const limitProjectText =
+  'update projects set limits = jsonb_strip_nulls(limits || $2) where id = $1 returning limits'
+const limitKeyText =
+  'update api_keys set limits = jsonb_strip_nulls(limits || $2) where id = $1 returning limits'
+
+/** Changes limits of a project, or of a key, and answers all that it has; null if there is no such thing. */
+export async function changeLimits(
+  pool: pg.Pool,
+  of: 'project' | 'key',
+  id: string,
+  change: LimitsChange,
+): Promise<Limits | null> {
+  return inTransaction(pool, async (client) => {
+    const text = of === 'project' ? limitProjectText : limitKeyText
+    const { rows } = await client.query<{ limits: Limits }>(text, [id, JSON.stringify(change)])
+    await client.query(changedText)
+    return rows[0]?.limits ?? null
+  })
 }
 
 /** Notes that keys were used. */

@@ -74,6 +74,19 @@ export async function getRunRow(
   return rows[0] ?? null
 }
 
+const activeText = `
+select count(*)::int as count from (
+  select from runs
+  where project_id = $1 and status in ('queued', 'in_progress', 'requires_action', 'cancelling') and deadline >= 0
+  limit $2
+) active`
+
+/** How many runs of a project have not ended and do not wait for their thread; it is counted up to `most`. */
+export async function countActiveRuns(pool: pg.Pool, project: string, most: number): Promise<number> {
+  const rows = await query<{ count: number }>(pool, 'count_active_runs', activeText, [project, most])
+  return rows[0]?.count ?? 0
+}
+
 export async function listRuns(
   pool: pg.Pool,
   project: string,
