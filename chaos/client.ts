@@ -26,6 +26,14 @@ interface Heard extends Answer {
   retryAfter: boolean
 }
 
+export interface How {
+  /** Whether it has an Idempotency-Key, if that is not left to chance. */
+  keyed?: boolean
+  /** With its key it is sent twice at once, to any servers. */
+  twice?: boolean
+  headers?: Record<string, string>
+}
+
 /** The request was refused, or nobody knows what became of it. */
 export class NotDone extends Error {}
 
@@ -52,7 +60,7 @@ export class Client {
     thread: string | null,
     path: string,
     body: object | null,
-    more: { keyed?: boolean; headers?: Record<string, string> } = {},
+    more: How = {},
   ): Promise<Answer> {
     const key = deed !== 'delete' && (more.keyed ?? this.random.chance(this.#keyed)) ? randomUUID() : null
     const request: Request = {
@@ -68,13 +76,22 @@ export class Client {
     this.#history.requests.push(request)
     const sent = { ...headers, ...(key === null ? {} : { 'idempotency-key': key }), ...more.headers }
     const method = deed === 'delete' ? 'DELETE' : 'POST'
-    const answer = await this.#send(method, path, sent, body, key !== null)
+    const send = () => this.#send(method, path, sent, body, key !== null)
+    const [answer, twin] = await Promise.all([send(), key !== null && more.twice ? send() : null])
+    if (answer && twin && (answer.status !== twin.status || answer.body['id'] !== twin.body['id']))
+      this.#history.badAnswers.push({
+        path: `${path}, sent twice with one key,`,
+        status: twin.status,
+        body: JSON.stringify([answer.body, twin.body]).slice(0, 300),
+      })
     if (answer === null) throw new NotDone(`the outcome of ${method} ${path} is unknown`)
     request.answeredAt = performance.now()
     request.outcome = answer.status === 200 ? 'done' : 'refused'
     if (answer.status !== 200)
       throw new NotDone(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
     request.id = String(answer.body['id'])
+    // A run may have been made with its thread.
+    if (typeof answer.body['thread_id'] === 'string') request.thread = answer.body['thread_id']
     return answer
   }
 

@@ -8,7 +8,7 @@ import type { Moment } from './pg-gate.ts'
 // before the statement, behind it, and behind its answer, until two jobs in succession have ended before the point: how
 // many statements a job takes varies a little.
 
-const kinds: readonly Kind[] = ['plain', 'tool', 'stream', 'cancel', 'queue', 'delete']
+const kinds: readonly Kind[] = ['plain', 'atOnce', 'tool', 'stream', 'cancel', 'queue', 'replace', 'delete']
 const moments: readonly Moment[] = ['before', 'unanswered', 'answered']
 
 /** Kills a server at every statement of every kind of job that goes over the connection for writes. */

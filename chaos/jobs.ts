@@ -9,7 +9,7 @@ const tool = { type: 'function', function: { name: 'look', parameters: { type: '
 const active = new Set(['queued', 'in_progress', 'cancelling'])
 let count = 0
 
-export type Kind = 'plain' | 'tool' | 'stream' | 'cancel' | 'queue' | 'delete'
+export type Kind = 'plain' | 'atOnce' | 'tool' | 'stream' | 'cancel' | 'queue' | 'replace' | 'delete'
 
 export class Jobs {
   readonly #client: Client
@@ -30,13 +30,14 @@ export class Jobs {
     const kinds = [
       'plain',
       'plain',
-      'plain',
+      'atOnce',
       'tool',
       'tool',
       'stream',
       'stream',
       'cancel',
       'queue',
+      'replace',
       'delete',
     ] as const
     const kind = this.#client.random.pick(kinds)
@@ -57,6 +58,16 @@ export class Jobs {
   async plain(name: string): Promise<void> {
     const thread = await this.#thread(name)
     await this.#ended(thread, await this.#run(thread, name))
+  }
+
+  /** A thread and its run in one request. */
+  async atOnce(name: string): Promise<void> {
+    const thread = { metadata: { marker: name }, messages: [{ role: 'user', content: `${name}-m0` }] }
+    const { body } = await this.#client.change('run', name, null, '/v1/threads/runs', {
+      ...this.#settings(name),
+      thread,
+    })
+    await this.#ended(String(body['thread_id']), String(body['id']))
   }
 
   async tool(name: string): Promise<void> {
@@ -88,7 +99,7 @@ export class Jobs {
   async stream(name: string): Promise<void> {
     const thread = await this.#thread(name)
     const path = `/v1/threads/${thread}/runs`
-    const body = { assistant_id: this.#assistant, instructions: name, metadata: { marker: name } }
+    const body = this.#settings(name)
     const key = randomUUID()
     const response = await this.#client.open(path, { ...body, stream: true }, key)
     // Whoever was cut off before the first byte asks with the same key, until there is an answer.
@@ -134,12 +145,32 @@ export class Jobs {
   async queue(name: string): Promise<void> {
     const thread = await this.#thread(name)
     const first = await this.#run(thread, `${name}-1`)
-    const queued = { keyed: true, headers: { 'x-thread-policy': 'queue' } }
+    const queued = this.#under('queue')
     await this.#message(thread, `${name}-between`, queued)
     const second = await this.#run(thread, `${name}-2`, {}, queued)
     await this.#message(thread, `${name}-behind`, queued)
     await this.#ended(thread, first)
     await this.#ended(thread, second)
+  }
+
+  async replace(name: string): Promise<void> {
+    const thread = await this.#thread(name)
+    const first = await this.#run(thread, `${name}-1`)
+    const replacing = this.#under('replace')
+    if (this.#client.random.chance(0.5)) await this.#message(thread, `${name}-instead`, replacing)
+    const second = await this.#run(thread, `${name}-2`, {}, replacing)
+    const statuses = [await this.#ended(thread, first), await this.#ended(thread, second)].map(({ status }) =>
+      String(status),
+    )
+    // The first may have been faster. Nothing replaces the second.
+    if (!/^(cancelled|completed|failed),(completed|failed)$/.test(statuses.join()))
+      throw new Error(`a run and the one that replaces it ended ${statuses.join(' and ')}`)
+  }
+
+  /** How something is sent to a thread that a run may hold: with a key, and often twice at once, as a client with two lives might. */
+  #under(policy: 'queue' | 'replace') {
+    const headers = { 'x-thread-policy': policy }
+    return { keyed: true, twice: this.#client.random.chance(0.5), headers }
   }
 
   async delete(name: string): Promise<void> {
@@ -177,9 +208,14 @@ export class Jobs {
   }
 
   async #run(thread: string, name: string, more: object = {}, how: object = {}): Promise<string> {
-    const body = { assistant_id: this.#assistant, instructions: name, metadata: { marker: name }, ...more }
+    const body = { ...this.#settings(name), ...more }
     const answer = await this.#client.change('run', name, thread, `/v1/threads/${thread}/runs`, body, how)
     return String(answer.body['id'])
+  }
+
+  /** Of a run that the model and the judge know by this name. */
+  #settings(name: string) {
+    return { assistant_id: this.#assistant, instructions: name, metadata: { marker: name } }
   }
 
   async #status(thread: string, run: string): Promise<string> {

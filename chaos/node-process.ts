@@ -19,6 +19,9 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
+/** The exit code of a server that cannot use its database (docs/cli.md). */
+const unavailable = 69
+
 /** One server process, which is started again whenever it has been killed. */
 export class NodeProcess {
   readonly name: string
@@ -79,7 +82,7 @@ export class NodeProcess {
       if (this.#child !== child) return
       this.#child = null
       const inVain =
-        code === 1 &&
+        code === unavailable &&
         !this.#serving &&
         /The database of DATABASE_URL cannot be used/.test(this.said.at(-1) ?? '')
       if (inVain) this.startsInVain++
