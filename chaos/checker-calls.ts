@@ -63,9 +63,15 @@ function finishedFaults({ history, calls }: Evidence): string[] {
   }
   // The second turn is called when the first is stored.
   for (const { job: name, turn, at } of calls) if (turn > 0) earliest(asked, name, at)
-  return calls.flatMap(({ job: name, turn, at }) => {
-    if (at > (ended.get(name) ?? Infinity))
-      return [`I4 the model was called for turn ${turn} of ${name} after its run had ended`]
+  return calls.flatMap(({ job: name, turn, at, node }) => {
+    const over = ended.get(name) ?? Infinity
+    if (at > over) {
+      const others = calls.filter((call) => call.job === name).map((call) => call.node)
+      return [
+        `I4 the model was called for turn ${turn} of ${name} after its run had ended: ` +
+          `by ${node}, ${Math.round(at - over)} ms later; all its calls: ${others.join(', ')}`,
+      ]
+    }
     if (turn === 0 && at > (asked.get(name) ?? Infinity))
       return [`I4 the model was called for turn 0 of ${name}, which had been finished`]
     return []
