@@ -242,3 +242,16 @@ test('package-lock.json has an entry for every optional package of another platf
     .filter((name) => !Object.keys(packages).some((path) => path.endsWith(`node_modules/${name}`)))
   assert.deepEqual(missing, [])
 })
+
+test('no code is made of text, and no process is started but the embedded Postgres', () => {
+  const made = /\beval\s*\(|\bnew Function\b|node:vm|\bimport\((?!['`])/
+  // A pattern of a client's is never compiled: those of validate.ts are in the schemas of contract/.
+  const compiled = /new RegExp\((?!['`/])/
+  const started = /node:child_process|node:worker_threads/
+  const found = (pattern: RegExp) =>
+    source.flatMap(({ path, text }) =>
+      pattern.test(text) && !path.startsWith('src/store/embedded/') ? [path] : [],
+    )
+  assert.deepEqual([found(made), found(started), found(compiled)], [[], [], ['src/http/validate.ts']])
+  assert.ok(made.test('eval (x)') && started.test("import { spawn } from 'node:child_process'"))
+})

@@ -128,6 +128,20 @@ test('every test that docs/guarantees.md names is there, and each of its promise
   }
 })
 
+test('docs/security.md has a defence for each of its 22 threats, and each test that it names is there', () => {
+  const text = readFileSync(new URL('docs/security.md', root), 'utf8')
+  const threats = text.split('\n').filter((line) => /^\| S\d+ \|/.test(line))
+  assert.deepEqual(
+    threats.map((line) => /S\d+/.exec(line)?.[0]),
+    Array.from({ length: 22 }, (_, i) => `S${i + 1}`),
+  )
+  for (const threat of threats) {
+    const [named] = testsIn(threat)
+    assert.ok(named?.title, `no test shows: ${threat}`)
+    assert.ok(titlesOf(named.file).includes(named.title), `${named.file} has no test "${named.title}"`)
+  }
+})
+
 test('the checklist of SPEC.md says the same from test to invariant as from invariant to test', () => {
   const fromInvariants = [...invariantTexts()].flatMap(([name, text]) =>
     testsIn(text).map(({ file, title }) => `${file} "${title}" ${name}`),
