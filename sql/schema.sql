@@ -135,6 +135,9 @@ create table projects (
   created_at bigint not null,
   retain_threads_for bigint,
   limits jsonb not null default '{}'::jsonb,
+  model_url text,
+  model_key text,
+  models jsonb,
   constraint projects_pkey PRIMARY KEY (id),
   constraint projects_retain_threads_for_check CHECK ((retain_threads_for >= 0))
 );
@@ -223,7 +226,7 @@ create table threadmill_migrations (
   number integer not null,
   name text not null,
   applied_at timestamp with time zone not null default now(),
-  serves integer not null default 9,
+  serves integer not null default 12,
   constraint threadmill_migrations_pkey PRIMARY KEY (number)
 );
 

@@ -11,18 +11,18 @@ import { Metrics } from './observe/metrics.ts'
 import type { ExporterOptions } from './observe/otlp.ts'
 import { watchProcess } from './observe/process-metrics.ts'
 import type { RunTraces } from './observe/run-traces.ts'
-import { resolveAlias } from './models/aliases.ts'
 import { createChatCompletionsModel } from './models/chat-completions.ts'
 import { createDemoModel } from './models/demo.ts'
 import { createHttpTransport, type HttpTransport, type Timeouts } from './models/http-transport.ts'
+import { ProjectModels } from './models/project-models.ts'
 import { createModelRouter } from './models/router.ts'
-import { contextWindow } from './models/windows.ts'
 import { refuseOwnAddress } from './self-url.ts'
 import { StoreStartError } from './store/embedded/errors.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './store/embedded/launcher.ts'
 import type { Monotonic } from './store/clock.ts'
 import type { Connection } from './store/pool.ts'
 import { hasOtherNodes } from './store/nodes.ts'
+import { modelSettings } from './store/project-models.ts'
 import { openStore, within, type Store } from './store/store.ts'
 import { createTraces } from './traces.ts'
 
@@ -95,15 +95,16 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     started.push(observing.stop)
     const store = await connect(embedded, config, log, observing, tuning)
     started.push(() => store.close())
-    const keys = await openKeys(config, store, log)
-    started.push(async () => keys.close())
-    const { model, transport } = modelOf(config, tuning)
+    const { model, models, transport } = modelOf(config, tuning)
     if (transport) started.push(() => transport.close())
+    started.push(() => models.close())
+    const keys = await openKeys(config, store, log, models)
+    started.push(async () => keys.close())
 
     const engine = new Engine({
       store,
-      model,
-      windowOf: (name) => contextWindow(resolveAlias(config.aliases, name), config.windows),
+      modelOf: (project) => models.of(project),
+      windowOf: (project, name) => models.windowOf(project, name),
       log,
       capacity: config.capacity,
       beatMs: tuning.beatMs ?? defaults.beatMs,
@@ -131,7 +132,8 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       threadPolicy: config.threadPolicy,
       maxFileBytes: config.maxFileBytes,
       keyWaitMs: tuning.keyWaitMs,
-      listModels: (signal) => model.list(signal),
+      listModels: (project, signal) => models.of(project).list(signal),
+      allowsModel: (project, name) => models.allows(project, name),
       streams,
       stopping: stopping.signal,
       closing: closing.signal,
@@ -242,10 +244,27 @@ async function closeConnections(server: Server, closed: Promise<unknown>): Promi
   clearTimeout(late)
 }
 
-/** The keys of the database. Throws ConfigError if there are none, and others would reach the server. */
-async function openKeys(config: Config, store: Store, log: Log): Promise<KeyRing> {
-  const { keysSecret: secret, keysRequired: required } = config
-  const keys = new KeyRing({ pool: store.pool, secret, required, now: () => store.clock.now(), log })
+/**
+ * The keys of the database, and with them the model endpoints of projects. Throws ConfigError if there are no keys, and others
+ * would reach the server.
+ */
+async function openKeys(config: Config, store: Store, log: Log, models: ProjectModels): Promise<KeyRing> {
+  const { keysSecret: secret, keysRequired: required, secretsKey } = config
+  const alsoRead = async () => {
+    const settings = await modelSettings(store.pool, secretsKey)
+    models.replace(settings)
+    for (const { id, key } of settings)
+      if (key === undefined)
+        log.error("the key of a project's model endpoint cannot be read: check SECRETS_KEY", { project: id })
+  }
+  const keys = new KeyRing({
+    pool: store.pool,
+    secret,
+    required,
+    now: () => store.clock.now(),
+    log,
+    alsoRead,
+  })
   await keys.open()
   try {
     refuseOpenDoor(config, keys.closed)
@@ -288,8 +307,9 @@ function modelOf(config: Config, tuning: Tuning) {
     transport = createHttpTransport({ baseUrl: config.modelUrl, apiKey, timeouts: tuning.modelTimeouts })
   }
   const backend = transport ? createChatCompletionsModel({ transport }) : undefined
-  return {
-    model: createModelRouter({ backend, demo: createDemoModel(), aliases: config.aliases }),
-    transport,
-  }
+  const { aliases, windows } = config
+  const demo = createDemoModel()
+  const model = createModelRouter({ backend, demo, aliases })
+  const timeouts = tuning.modelTimeouts
+  return { model, models: new ProjectModels({ server: model, demo, aliases, windows, timeouts }), transport }
 }

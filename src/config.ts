@@ -1,5 +1,7 @@
 import { resolve } from 'node:path'
 import { isLoopback } from './contract/loopback.ts'
+import { openAiUrl } from './contract/model-endpoint.ts'
+import { secretsKeyLength } from './contract/sealed.ts'
 import { parseAliases } from './models/aliases.ts'
 import { parseWindows } from './models/windows.ts'
 import { traceSettings } from './trace-settings.ts'
@@ -140,6 +142,14 @@ export const settings = {
       'What API keys are hashed with besides; the same for all servers and commands. Another one makes all keys invalid',
     read: (given) => given,
   }),
+  secretsKey: text({
+    name: 'SECRETS_KEY',
+    kind: 'text of 32 characters or more, secret',
+    otherwise: 'none',
+    means:
+      "What keys of projects' own model endpoints are sealed with; the same for all servers and commands. Under another one they cannot be read",
+    read: secretsKey,
+  }),
   allowedHosts: list({
     name: 'ALLOWED_HOSTS',
     kind: 'names',
@@ -189,8 +199,6 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   }
 }
 
-const openAiUrl = 'https://api.openai.com/v1'
-
 /** Without a key whoever reaches the port is let in. On this machine that is its user; elsewhere it must be meant. Throws ConfigError. */
 export function refuseOpenDoor(
   { host, anonymous }: Pick<Config, 'host' | 'anonymous'>,
@@ -208,6 +216,13 @@ function modelUrl(given: string | null): string | null {
   const url = URL.canParse(given) ? new URL(given) : null
   if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return given.replace(/\/+$/, '')
   throw new ConfigError('OPENAI_BASE_URL must be an http or https URL such as http://127.0.0.1:11434/v1.')
+}
+
+function secretsKey(given: string | null): string | null {
+  if (given === null || given.length >= secretsKeyLength) return given
+  throw new ConfigError(
+    `SECRETS_KEY must have ${secretsKeyLength} characters or more, at random: \`openssl rand -base64 32\` makes some.`,
+  )
 }
 
 // The text is not repeated: it may hold a password.

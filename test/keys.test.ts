@@ -1,30 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import OpenAI, { AzureOpenAI } from 'openai'
+import { AzureOpenAI } from 'openai'
 import { startApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
 import { isApiKey } from '../src/contract/api-keys.ts'
 import { createDatabase } from './support/database.ts'
 import { hang, text } from './support/mock-model.ts'
-import { keyOf, threadmill } from './support/keys.ts'
 import { anotherNode, oneNode } from './support/nodes.ts'
-import type { TestServer } from './support/server.ts'
+import { clientOf, keyOf, threadmill, until } from './support/keys.ts'
 
 // API keys: who comes in, into which project, and for how long. They are made by the commands, as an operator makes them.
-
-const clientOf = (server: TestServer, apiKey: string) =>
-  new OpenAI({ baseURL: `${server.app.url}/v1`, apiKey, maxRetries: 0 })
-
-/** Resolves when the request is answered with this status; keys take effect within a second. */
-async function until(status: number, request: () => Promise<Response>): Promise<void> {
-  for (;;) {
-    const answer = await request()
-    await answer.body?.cancel()
-    if (answer.status === status) return
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
 
 test('without a key everyone comes in; with the first one nobody does without', async (t) => {
   const server = await oneNode(t)

@@ -31,6 +31,7 @@ const listed: Record<string, [number, string]> = {
   'src/store/api-keys.ts lockText': [1, operators],
   'src/store/api-keys.ts expireText': [1, operators],
   'src/store/api-keys.ts revokeText': [1, operators],
+  'src/store/api-keys.ts limitKeyText': [1, operators],
   'src/store/api-keys.ts hasApiKeys': [1, access],
   'src/store/api-keys.ts validText': [1, access],
   'src/store/api-keys.ts touchApiKeys': [1, access],

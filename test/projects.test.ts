@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
-import OpenAI from 'openai'
-import { hmacOf, newApiKey, prefixOf } from '../src/contract/api-keys.ts'
-import { newId } from '../src/contract/ids.ts'
-import { insertApiKey, insertProject } from '../src/store/api-keys.ts'
+import type OpenAI from 'openai'
 import { describedBy, type Placed } from './support/described.ts'
 import { requestOf, slotsOf, type Ids, type Made, type Slot } from './support/id-slots.ts'
 import { text, toolCalls } from './support/mock-model.ts'
+import { clientOf, keyOf, threadmill } from './support/keys.ts'
 import { startServer, tool } from './support/server.ts'
 
 // Projects see nothing of each other. Each operation of /openapi.json is asked for records of another project, at each place
@@ -16,21 +14,14 @@ const server = await startServer({ env: { REQUIRE_KEYS: '1' } })
 const { mock, db } = server
 const described = await describedBy(server.app.url)
 
-async function keyOf(project: string): Promise<string> {
-  const { pool } = server.app.store
-  await insertProject(pool, project, project)
-  const key = newApiKey()
-  const stored = { id: newId('key'), name: project, prefix: prefixOf(key), hmac: hmacOf(key, null) }
-  assert.ok(await insertApiKey(pool, project, stored, null))
-  return key
+async function keyOfProject(project: string): Promise<string> {
+  assert.equal((await threadmill(db.url, 'projects', 'create', project)).code, 0)
+  return (await keyOf(server, '--project', project)).key
 }
-
-const clientOf = (apiKey: string) =>
-  new OpenAI({ baseURL: `${server.app.url}/v1`, apiKey, maxRetries: 0, timeout: 20_000 })
 
 /** One record of each kind in the project of the key. The run has called a tool and ended. */
 async function records(apiKey: string): Promise<Ids> {
-  const client = clientOf(apiKey)
+  const client = clientOf(server, apiKey)
   const { threads } = client.beta
   const content = new File(['Corn, stone.'], 'mill.txt')
   const { id: file } = await client.files.create({ file: content, purpose: 'assistants' })
@@ -67,8 +58,8 @@ function unknown(ids: Ids): Ids {
   return Object.fromEntries(Object.entries(ids).map(([kind, id]) => [kind, other(id)])) as Ids
 }
 
-const shopKey = await keyOf('shop')
-const millKey = await keyOf('mill')
+const shopKey = await keyOfProject('shop')
+const millKey = await keyOfProject('mill')
 let [own, foreign] = [{} as Ids, {} as Ids]
 before(async () => {
   own = await records(shopKey)
@@ -225,7 +216,7 @@ test('an Idempotency-Key of another project gives nothing away: the same request
 })
 
 test('a run of another project that is under way can be neither joined, nor waited for, nor cancelled', async () => {
-  const mill = clientOf(millKey)
+  const mill = clientOf(server, millKey)
   const go = Promise.withResolvers<void>()
   mock.reset()
   mock.next(text('Good ', go.promise, 'morning.'))
@@ -257,7 +248,7 @@ test('a run of another project that is under way can be neither joined, nor wait
 })
 
 test('lists hold what is of the project alone', async () => {
-  const [shop, mill] = [clientOf(shopKey), clientOf(millKey)]
+  const [shop, mill] = [clientOf(server, shopKey), clientOf(server, millKey)]
   const ids = async (client: OpenAI) => {
     const found: string[] = []
     for await (const { id } of client.beta.assistants.list()) found.push(id)

@@ -91,6 +91,24 @@ ${database}`,
     run: async (call) => (await import('./limits.ts')).limitProject(call),
   },
   {
+    name: 'projects model',
+    summary: "Shows or sets a project's own model endpoint, its key, and which models it may use.",
+    takes: ['ID'],
+    options: {
+      url: { type: 'string', value: 'URL', help: 'Chat Completions endpoint, mostly ending in /v1' },
+      'key-from': {
+        type: 'string',
+        value: 'VARIABLE',
+        help: 'The environment variable that holds the key for it; a key alone is for https://api.openai.com/v1',
+      },
+      models: { type: 'string', value: 'NAMES', help: 'Models that it may use, comma-separated; * for any' },
+      clear: { type: 'boolean', help: "Back to the server's endpoint, and to any model" },
+    },
+    details: `Without options it shows what is set, but never the key. A new URL without a key has none. Keys are stored sealed with
+SECRETS_KEY, which has to be set. ${database}`,
+    run: async (call) => (await import('./project-model.ts')).setProjectModel(call),
+  },
+  {
     name: 'projects list',
     summary: 'Lists the projects.',
     run: async (call) => (await import('./keys.ts')).printProjects(call),

@@ -173,7 +173,7 @@ function timeOf(seconds: number): string {
   return new Date(seconds * 1_000).toISOString().slice(0, 19) + 'Z'
 }
 
-function table(rows: string[][]): string {
+export function table(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)))
   return rows
     .map(

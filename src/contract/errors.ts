@@ -37,6 +37,7 @@ export const errorKinds = {
   run_takes_no_outputs: invalid(null),
   outputs_do_not_match: invalid(null),
   run_not_cancellable: invalid(null),
+  model_not_found: invalid('model_not_found'),
   tool_choice_unknown: invalid(null),
   tool_not_available: invalid(null),
   not_found: invalid(null, 404),

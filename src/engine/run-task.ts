@@ -24,9 +24,10 @@ const againAfterMs = 500
 
 export interface TaskDeps {
   store: Store
-  model: Model
+  /** The model that runs of a project use. */
+  modelOf: (project: string) => Model
   /** The model's context window in tokens. */
-  windowOf: (model: string) => number
+  windowOf: (project: string, model: string) => number
   /** Milliseconds after which a turn's start is committed by itself, if nothing else that the turn commits has told it. */
   startAfterMs: number
   log: Log
@@ -103,7 +104,7 @@ export class RunTask {
     const context = await buildContext(
       this.#deps.store,
       this.#run,
-      this.#deps.windowOf(this.#run.settings.model),
+      this.#deps.windowOf(this.#run.project_id, this.#run.settings.model),
       this.#abort.signal,
     )
     const ids = { message: newId('message'), messageStep: newId('step'), callStep: newId('step') }
@@ -174,7 +175,7 @@ export class RunTask {
   }
 
   async #call(turn: Turn, context: TurnContext): Promise<Outcome> {
-    const { model, store, log } = this.#deps
+    const { modelOf, store, log } = this.#deps
     const isOurs = this.#isOurs()
     if (context.kind === 'over_budget')
       return isOurs ? { overBudget: context.budget } : { interrupted: 'gone' }
@@ -184,7 +185,7 @@ export class RunTask {
     }
     const call = new ModelCall(this.#deps, this.#run, context.request)
     try {
-      const end = await model.complete(
+      const end = await modelOf(this.#run.project_id).complete(
         context.request,
         (event) => {
           call.heard(event)

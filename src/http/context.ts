@@ -36,7 +36,9 @@ export interface HttpContext {
   /** Milliseconds that a request waits for one with its Idempotency-Key; a test sets it. */
   keyWaitMs?: number
   /** What the model backend offers; rejects when it does not answer. */
-  listModels: (signal: AbortSignal) => Promise<ModelObject[]>
+  listModels: (project: string, signal: AbortSignal) => Promise<ModelObject[]>
+  /** Whether a project may use a model. */
+  allowsModel: (project: string, model: string) => boolean
   /** Aborted when the server begins to stop: polls that wait are answered. */
   stopping: AbortSignal
   /** Those that follow runs now. */

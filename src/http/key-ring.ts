@@ -35,6 +35,8 @@ export interface KeyRingOptions {
   /** Unix seconds, by the database. */
   now: () => number
   log: Log
+  /** Reads what else goes by the same number as the keys. */
+  alsoRead?: () => Promise<void>
   /** Milliseconds between two looks; a test sets it. */
   lookMs?: number
 }
@@ -148,6 +150,7 @@ export class KeyRing {
       validApiKeys(pool),
       hasApiKeys(pool),
       limitedProjects(pool),
+      this.#options.alsoRead?.(),
     ])
     this.#projectLimits = new Map(limited.map(({ id, limits }) => [id, limits]))
     this.#keys = new Map(keys.map((key) => [key.hmac, key]))

@@ -66,6 +66,7 @@ export async function newRunOnThread(
   const now = store.clock.now()
   const run = newRun({ assistant, thread, now, ttl: runTtl, body })
   const bodies = body.additional_messages ?? []
+  refuseForbiddenModel(context, run)
   await refuseDemandedTools(store.pool, run, bodies)
   await refuseMissingFiles(store.pool, project_id, { messages: bodies })
   const messages = bodies.map((message) => newMessage(project_id, thread, now, message))
@@ -104,6 +105,7 @@ export async function newThreadWithRun(
   const thread = newThread(project, now, { ...body.thread, tool_resources }, policy)
   const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, body })
   const bodies: CreateMessage[] = body.thread?.messages ?? []
+  refuseForbiddenModel(context, run)
   await refuseDemandedTools(store.pool, run, bodies)
   await refuseMissingFiles(store.pool, project, { messages: bodies, resources: tool_resources })
   const messages = bodies.map((message) => newMessage(project, thread.id, now, message))
@@ -118,6 +120,12 @@ export async function newThreadWithRun(
     tellNotRun(context, reply, run)
   }
   return { run, agent: assistant.name, newThread: thread, commit, headers, tell }
+}
+
+/** Throws ApiError for a model that the project may not use: for the project there is none of that name. */
+function refuseForbiddenModel(context: HttpContext, { project_id, settings: { model } }: RunRecord): void {
+  if (context.allowsModel(project_id, model)) return
+  throw new ApiError('model_not_found', `The requested model '${model}' does not exist.`, 'model')
 }
 
 async function assistantFor(context: HttpContext, project: string, id: string): Promise<AssistantRecord> {

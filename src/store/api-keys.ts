@@ -63,6 +63,11 @@ const revokeText = `
 update api_keys set revoked_at = coalesce(revoked_at, floor(threadmill_now())::bigint)
 where id = $1 returning ${columns}`
 
+/** Tells all servers that keys, or what else goes by this number, have changed: part of each such transaction. */
+export async function accessChanged(client: pg.ClientBase): Promise<void> {
+  await client.query(changedText)
+}
+
 /** Writes a key; null if there is no such project. `expiresIn` in seconds, null for never. */
 export async function insertApiKey(
   pool: pg.Pool,
@@ -81,7 +86,7 @@ async function insertIn(
 ): Promise<ApiKeyRecord | null> {
   const values = [id, project, name, prefix, hmac, expiresIn]
   const { rows } = await client.query<ApiKeyRecord>(insertText, values)
-  await client.query(changedText)
+  await accessChanged(client)
   return rows[0] ?? null
 }
 
@@ -122,7 +127,7 @@ export async function revokeApiKey(pool: pg.Pool, id: string): Promise<ApiKeyRec
 async function changeKey(pool: pg.Pool, text: string, values: unknown[]): Promise<ApiKeyRecord | null> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<ApiKeyRecord>(text, values)
-    await client.query(changedText)
+    await accessChanged(client)
     return rows[0] ?? null
   })
 }

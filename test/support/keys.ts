@@ -1,25 +1,30 @@
 import assert from 'node:assert/strict'
+import OpenAI from 'openai'
 import { commands } from '../../src/cli/commands.ts'
+import type { Environment } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run.ts'
 import type { TestServer } from './server.ts'
 
-// Keys as operators make them: by the commands.
+// What an operator does beside a server, and clients with keys.
 
-interface Said {
+export interface Said {
   code: number
   out: string
   err: string
 }
 
-/** Runs a command on the database of `url`. */
-export async function threadmill(url: string, ...words: string[]): Promise<Said> {
+/** Does a command on the database at `url`. */
+export function threadmill(url: string, ...words: string[]): Promise<Said> {
+  return threadmillIn({ DATABASE_URL: url }, ...words)
+}
+
+/** As `threadmill`, in this environment. */
+export async function threadmillIn(env: Environment, ...words: string[]): Promise<Said> {
   const said = { out: '', err: '' }
-  const code = await runCommand(
-    commands,
-    words,
-    { DATABASE_URL: url },
-    { out: (line) => void (said.out += line), err: (line) => void (said.err += line) },
-  )
+  const code = await runCommand(commands, words, env, {
+    out: (line) => void (said.out += line),
+    err: (line) => void (said.err += line),
+  })
   return { code, ...said }
 }
 
@@ -28,4 +33,18 @@ export async function keyOf(server: TestServer, ...words: string[]): Promise<{ k
   const { code, out, err } = await threadmill(server.db.url, 'keys', 'create', ...words)
   assert.equal(code, 0, err)
   return { key: out.trim(), id: /key_\w+/.exec(err)?.[0] ?? '' }
+}
+
+export function clientOf(server: TestServer, apiKey: string): OpenAI {
+  return new OpenAI({ baseURL: `${server.app.url}/v1`, apiKey, maxRetries: 0 })
+}
+
+/** Resolves when the request is answered with this status; keys take effect within a second. */
+export async function until(status: number, request: () => Promise<Response>): Promise<void> {
+  for (;;) {
+    const answer = await request()
+    await answer.body?.cancel()
+    if (answer.status === status) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
 }

@@ -12,9 +12,9 @@ const tag = 'Models'
 
 /** GET /v1/models passes the backend's list on, with the built-in demo model. */
 export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
-  const list = async (): Promise<ModelObject[]> => {
+  const list = async (project: string): Promise<ModelObject[]> => {
     try {
-      return await context.listModels(AbortSignal.timeout(listTimeoutMs))
+      return await context.listModels(project, AbortSignal.timeout(listTimeoutMs))
     } catch (error) {
       throw new ApiError(
         'model_unreachable',
@@ -34,7 +34,7 @@ export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: Type.Object({ object: Literals('list'), data: Type.Array(ModelObject) }),
       errors: ['model_unreachable'],
     },
-    async () => ({ object: 'list' as const, data: await list() }),
+    async ({ project }) => ({ object: 'list' as const, data: await list(project) }),
   )
 
   route(
@@ -48,8 +48,8 @@ export function modelRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: ModelObject,
       errors: ['model_unreachable'],
     },
-    async ({ params }) => {
-      const model = (await list()).find((entry) => entry.id === params.model)
+    async ({ project, params }) => {
+      const model = (await list(project)).find((entry) => entry.id === params.model)
       if (!model) throw notFound('model', params.model)
       return model
     },

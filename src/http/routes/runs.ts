@@ -82,7 +82,14 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       streams: true,
       policy: 'sets',
       headers: ['openai-poll-after-ms', 'x-tools-not-run', 'x-thread-policy'],
-      errors: ['not_found', 'malformed_id', 'too_many_runs', 'tool_choice_unknown', 'tool_not_available'],
+      errors: [
+        'not_found',
+        'malformed_id',
+        'too_many_runs',
+        'model_not_found',
+        'tool_choice_unknown',
+        'tool_not_available',
+      ],
     },
     async ({ reply, project, policy, body, keep }) =>
       begin(reply, await newThreadWithRun(context, project, body, policy), body.stream === true, keep),
@@ -102,7 +109,13 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       streams: true,
       policy: 'applies',
       headers: ['openai-poll-after-ms', 'x-tools-not-run'],
-      errors: ['active_run_blocks_run', 'too_many_runs', 'tool_choice_unknown', 'tool_not_available'],
+      errors: [
+        'active_run_blocks_run',
+        'too_many_runs',
+        'model_not_found',
+        'tool_choice_unknown',
+        'tool_not_available',
+      ],
     },
     async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
       const pending = await newRunOnThread(context, project, thread_id, body, policy)

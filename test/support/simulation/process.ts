@@ -109,7 +109,7 @@ export class Process implements Outside {
     this.store = store
     this.engine = new Engine({
       store,
-      model,
+      modelOf: () => model,
       windowOf: () => 100_000,
       log,
       capacity,

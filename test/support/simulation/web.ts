@@ -64,6 +64,7 @@ async function buildOne(): Promise<FastifyInstance> {
     }),
     openDoor: false,
     listModels: () => Promise.resolve([]),
+    allowsModel: () => true,
     // No process of a simulation stops in order: they are killed.
     streams: new OpenStreams(),
     stopping: new AbortController().signal,

@@ -1,0 +1,33 @@
+// The model endpoint of a project, as operators set it.
+
+/** Where a key without a URL is for, as for the server itself. */
+export const openAiUrl = 'https://api.openai.com/v1'
+
+/** How many models a project may name, and how long their names may be. */
+export const modelLimits = { count: 1_000, name: 256 } as const
+
+/** What a change names; what it leaves out stays as it is. */
+export interface EndpointChange {
+  /** Null is the server's own endpoint. */
+  url?: string | null
+  key?: string | null
+  /** Null is any model. */
+  models?: string[] | null
+}
+
+/** Why this cannot be the URL of an endpoint, or null. A credential in it could be read by whoever is shown the URL. */
+export function urlFault(text: string): string | null {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^https?:$/.test(url.protocol) || text.length > 2_000)
+    return 'must be an http or https URL such as http://127.0.0.1:11434/v1'
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    return 'must not have a user, a password, a query or a fragment: give a key as the key'
+  return null
+}
+
+/** Why these cannot be the models that a project may use, or null. */
+export function modelsFault(models: readonly string[]): string | null {
+  const { count, name } = modelLimits
+  const isFine = models.length <= count && models.every((one) => one.length > 0 && one.length <= name)
+  return isFine ? null : `must be at most ${count} names of 1 to ${name} characters`
+}
