@@ -43,7 +43,7 @@ const useOf = (project: string, url: string | null) => `model key of ${project} 
 /** Of all projects that do not simply use the server's endpoint. */
 export async function modelSettings(pool: pg.Pool, secretsKey: string | null): Promise<ModelSettings[]> {
   const key = secretsKey === null ? null : sealingKey(secretsKey)
-  const rows = await query<Row>(pool, 'model_settings', allText, [])
+  const rows = await query<Row>(pool, 'models_of_projects', allText, [])
   return rows.map(({ model_key: sealed, ...row }) => {
     if (sealed === null) return { ...row, key: null }
     return { ...row, key: (key && unseal(key, sealed, useOf(row.id, row.model_url))) ?? undefined }
@@ -52,7 +52,7 @@ export async function modelSettings(pool: pg.Pool, secretsKey: string | null): P
 
 /** The endpoint of a project; null if there is no such project. */
 export async function getEndpoint(pool: pg.Pool, project: string): Promise<ProjectEndpoint | null> {
-  const [row] = await query<Row>(pool, 'get_endpoint', selectText, [project])
+  const [row] = await query<Row>(pool, 'models_of_project', selectText, [project])
   return row ? shown(row) : null
 }
 
