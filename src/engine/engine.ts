@@ -1,5 +1,6 @@
 import { isTerminal } from '../contract/events.ts'
 import type { RunRecord } from '../domain/records.ts'
+import { isWaiting } from '../domain/run.ts'
 import { reasonOf } from '../log.ts'
 import { purgeEvents } from '../store/event-log.ts'
 import { purgeFiles } from '../store/file-uploads.ts'
@@ -132,7 +133,8 @@ export class Engine {
     const { state } = run
     if (state.status === 'queued') {
       if (state.owner === this.#options.store.node) this.#begin(run, run.state.version === 1)
-      else void this.#claim()
+      // One that waits for its thread is nobody's to take.
+      else if (!isWaiting(state)) void this.#claim()
       return
     }
     const task = this.#tasks.get(run.id)

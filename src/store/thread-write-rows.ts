@@ -55,19 +55,22 @@ function opRow(write: ThreadWrite, n: number, leave: boolean) {
     from_version: 'version' in write ? write.version : null,
     stamp: write.kind === 'advance' ? write.stamp : null,
     ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
+    ...('run' in write && write.run !== undefined && !('version' in write) ? fixedColumns(write.run) : {}),
     ...(write.kind === 'log'
       ? { run_id: write.log.run_id, owner_node: write.lease.node, lease_epoch: write.lease.epoch }
       : {}),
   }
 }
 
-function runColumns({ id, state, ...run }: RunRecord) {
+/** What of a run never changes: sent with the write that makes it only. */
+function fixedColumns({ assistant_id, created_at, settings }: RunRecord) {
+  return { assistant_id, created_at, settings }
+}
+
+function runColumns({ id, state, metadata }: RunRecord) {
   return {
     run_id: id,
-    assistant_id: run.assistant_id,
-    created_at: run.created_at,
-    settings: run.settings,
-    metadata: run.metadata,
+    metadata,
     status: isWaiting(state) ? 'waiting' : state.status,
     version: state.version,
     owner_node: 'owner' in state ? state.owner : null,
