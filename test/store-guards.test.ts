@@ -330,7 +330,7 @@ test('a second active run is refused by the database itself', async () => {
 })
 
 test('every table but the bookkeeping ones has a project, and the run path is keyed by thread', async () => {
-  const bookkeeping = ['threadmill_migrations', 'nodes', 'projects']
+  const bookkeeping = ['threadmill_migrations', 'nodes', 'projects', 'access_version']
   const tables = await db.sql<{ name: string; has: boolean }>(
     `select c.relname as name, exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'project_id'
       and a.attnotnull) as has
