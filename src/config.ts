@@ -142,13 +142,24 @@ export const settings = {
       'What API keys are hashed with besides; the same for all servers and commands. Another one makes all keys invalid',
     read: (given) => given,
   }),
+  adminKey: text({
+    name: 'ADMIN_KEY',
+    kind: 'text of 32 characters or more, secret',
+    otherwise: 'none',
+    means: 'The key of the admin API (`/v1/organization/projects`), which is not there without it',
+    read: (given) => {
+      if (given?.includes(' '))
+        throw new ConfigError('ADMIN_KEY is sent in a header, and must not have spaces.')
+      return longSecret('ADMIN_KEY', given)
+    },
+  }),
   secretsKey: text({
     name: 'SECRETS_KEY',
     kind: 'text of 32 characters or more, secret',
     otherwise: 'none',
     means:
       "What keys of projects' own model endpoints are sealed with; the same for all servers and commands. Under another one they cannot be read",
-    read: secretsKey,
+    read: (given) => longSecret('SECRETS_KEY', given),
   }),
   allowedHosts: list({
     name: 'ALLOWED_HOSTS',
@@ -218,10 +229,10 @@ function modelUrl(given: string | null): string | null {
   throw new ConfigError('OPENAI_BASE_URL must be an http or https URL such as http://127.0.0.1:11434/v1.')
 }
 
-function secretsKey(given: string | null): string | null {
-  if (given === null || given.length >= secretsKeyLength) return given
+function longSecret(name: string, given: string | null): string | null {
+  if (given === null || (given.length >= secretsKeyLength && /^[ -~]+$/.test(given))) return given
   throw new ConfigError(
-    `SECRETS_KEY must have ${secretsKeyLength} characters or more, at random: \`openssl rand -base64 32\` makes some.`,
+    `${name} must have ${secretsKeyLength} characters or more, at random: \`openssl rand -base64 32\` makes some.`,
   )
 }
 

@@ -72,6 +72,8 @@ export const errorKinds = {
   invalid_api_key: invalid('invalid_api_key', 401),
   rate_limited: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
   too_many_runs: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
+  project_exists: invalid('project_exists'),
+  secrets_key_missing: invalid('secrets_key_missing'),
   operators_only: invalid('operators_only', 403),
   conflicting_credentials: invalid('conflicting_credentials'),
   host_not_allowed: invalid('host_not_allowed', 403),

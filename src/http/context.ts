@@ -21,6 +21,12 @@ export interface HttpContext {
   keys: KeyRing
   /** What rates are measured by, in milliseconds; a test sets it. */
   monotonic?: () => number
+  /** The key of the admin API; null: there is no such API. */
+  adminKey: string | null
+  /** KEYS_SECRET, with which keys are hashed. */
+  keysSecret: string | null
+  /** SECRETS_KEY, with which keys of model endpoints are sealed. */
+  secretsKey: string | null
   /** Those without a key may come in although there are keys. */
   openDoor: boolean
   /** What to do with keys of a body that the operation does not know. */

@@ -93,6 +93,12 @@ export class KeyRing {
     return this.#valid(hmac) ?? this.#lookSoon().then(() => this.#valid(hmac))
   }
 
+  /** Something was changed here: it is looked for at once, so that whoever changed it finds it done. */
+  async changed(): Promise<void> {
+    await this.#looking
+    await this.#look()
+  }
+
   /** Notes an answer that is under way for a key: it is broken off if the key is revoked or expires. */
   use({ id }: ValidKey, response: ServerResponse): void {
     this.#used.add(id)

@@ -41,7 +41,7 @@ const keyErrors = [
 ] as const satisfies ErrorKey[]
 
 function errorsOfShape(operation: Operation): ErrorKey[] {
-  const { method, path, query, body, form, dialect, policy } = operation
+  const { method, path, query, body, form, dialect, policy, admin } = operation
   const ids = path.includes('_id}')
   return [
     // Any request may lack a host or a key or come from where it may not, name a dialect that there is not, or come at a bad moment.
@@ -58,11 +58,13 @@ function errorsOfShape(operation: Operation): ErrorKey[] {
     // Texts may hold what cannot be stored, such as NUL.
     ...(query || body || form ? (['invalid_value'] as const) : []),
     ...(method === 'GET' ? [] : (['outcome_unknown', 'unsupported_content_type'] as const)),
-    ...(method === 'POST' ? keyErrors : []),
+    ...(method === 'POST' && !admin ? keyErrors : []),
     ...(method === 'GET' || form ? [] : (['malformed_json', 'body_too_large'] as const)),
     ...(form ? (['malformed_form', 'file_too_large'] as const) : []),
     // An id of the dialect memgpt has no form.
-    ...(ids && dialect !== 'memgpt' && !path.startsWith('/files') ? (['malformed_id'] as const) : []),
+    ...(ids && !admin && dialect !== 'memgpt' && !path.startsWith('/files')
+      ? (['malformed_id'] as const)
+      : []),
     ...(policy ? (['unknown_thread_policy'] as const) : []),
     ...(policy === 'applies' ? (['thread_queue_full'] as const) : []),
     ...(path.includes('{') ? (['not_found'] as const) : []),

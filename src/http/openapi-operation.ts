@@ -100,7 +100,7 @@ function describe({ details, streams }: Operation, twin: Operation | undefined):
 }
 
 function parametersOf(
-  { method, path, query, dialect, beta, policy }: Operation,
+  { method, path, query, dialect, beta, policy, admin }: Operation,
   twin: Operation | undefined,
   components: Components,
 ): (Parameter | Ref)[] {
@@ -115,7 +115,7 @@ function parametersOf(
   const header = [
     ...(beta === 'v1' ? ['OpenAI-Beta-v1'] : markers),
     ...(policy ? [`${policyHeader}-${policy}`] : []),
-    ...(method === 'POST' ? ['Idempotency-Key'] : []),
+    ...(method === 'POST' && !admin ? ['Idempotency-Key'] : []),
   ]
   return [
     ...inPath,

@@ -123,5 +123,6 @@ export const tagTexts: readonly (readonly [string, string])[] = [
     'For clients of the first version of the API alone, known by `OpenAI-Beta: assistants=v1` or an `api-version` before 2024-05-01.',
   ],
   ['Models', 'What the model endpoint offers.'],
+  ['Administration', 'Projects and their keys, for whoever has the admin key of the server (`ADMIN_KEY`).'],
   ['Service', 'Pages for people, and health for machines.'],
 ]

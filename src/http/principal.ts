@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isApiKey } from '../contract/api-keys.ts'
@@ -63,6 +64,22 @@ export function identify(
   }
   const found = keys.find(credential)
   return found instanceof Promise ? found.then(admit) : admit(found)
+}
+
+/** Lets in whoever has the key of the admin API, and nobody else: a key of a project is none. Throws ApiError. */
+export function identifyAdmin(adminKey: string | null, request: FastifyRequest): Principal {
+  const credential = credentialOf(request.headers)
+  if (credential === null)
+    throw new ApiError(
+      'missing_api_key',
+      'This asks for the admin key of the server, and the request has none.',
+    )
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  if (adminKey !== null && timingSafeEqual(digest(credential), digest(adminKey))) return anonymous
+  throw new ApiError(
+    'invalid_api_key',
+    'This asks for the admin key of the server, and the one sent is another.',
+  )
 }
 
 /** What a request shows: `Authorization: Bearer`, or Azure's `api-key`. Throws ApiError if it shows two things. */

@@ -23,6 +23,8 @@ export interface Operation<
   /** The operationId. */
   id: string
   method: 'GET' | 'POST' | 'DELETE'
+  /** It is part of the admin API: who asks has to have its key. */
+  admin?: true
   /** Below /v1, with its parameters in braces. */
   path: Path
   /** The group that it belongs to. */

@@ -12,9 +12,10 @@ import { answerError } from './error-answer.ts'
 import { Idempotency } from './idempotency.ts'
 import { gatherRoutes } from './openapi.ts'
 import { answered } from './observed.ts'
-import { identify, type Principal } from './principal.ts'
+import { identify, identifyAdmin, type Principal } from './principal.ts'
 import { RateLimits } from './rate-limit.ts'
 import { answerDialect } from './route.ts'
+import { adminRoutes } from './routes/admin.ts'
 import { assistantRoutes } from './routes/assistants.ts'
 import { docsRoutes } from './routes/docs.ts'
 import { fileRoutes } from './routes/files.ts'
@@ -83,7 +84,9 @@ export function buildServer(context: HttpContext): FastifyInstance {
       if (principal.limits.length > 0) rates.admit(principal.limits, reply)
       if (request.is404) throw unknownUrl(request.method, request.originalUrl)
     }
-    const found = identify(context.keys, context.openDoor, request, reply)
+    const found = request.routeOptions.config.operation?.admin
+      ? identifyAdmin(context.adminKey, request)
+      : identify(context.keys, context.openDoor, request, reply)
     if (found instanceof Promise) return void found.then(admit).then(() => done(), done)
     admit(found)
     done()
@@ -108,6 +111,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     stepRoutes,
     fileRoutes,
     metricsRoute,
+    adminRoutes,
     v1FileRoutes,
     memgptAssistantRoutes,
     memgptThreadRoutes,

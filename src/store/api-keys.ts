@@ -95,6 +95,12 @@ export async function listApiKeys(pool: pg.Pool, project: string): Promise<ApiKe
   return query<ApiKeyRecord>(pool, 'list_api_keys', listText, [project])
 }
 
+/** A key of a project, valid or not; null if there is none of this id. */
+export async function getApiKey(pool: pg.Pool, project: string, id: string): Promise<ApiKeyRecord | null> {
+  const text = `select ${columns} from api_keys where id = $1 and project_id = $2`
+  return (await query<ApiKeyRecord>(pool, 'get_api_key', text, [id, project]))[0] ?? null
+}
+
 /**
  * Puts a new key in the place of one, which stays valid for `grace` seconds, or less if it expires before. Answers the new
  * one; null if there is no such key, or it was revoked.

@@ -63,6 +63,9 @@ async function buildOne(): Promise<FastifyInstance> {
       log: createLog('silent'),
     }),
     openDoor: false,
+    adminKey: null,
+    keysSecret: null,
+    secretsKey: null,
     listModels: () => Promise.resolve([]),
     allowsModel: () => true,
     // No process of a simulation stops in order: they are killed.

@@ -1,0 +1,84 @@
+import { Type, type Static } from 'typebox'
+import { modelLimits } from './model-endpoint.ts'
+import { closed, Literals, Maybe, Nullable } from './schema.ts'
+
+// What the admin API takes and answers: OpenAI's own shapes where it has them.
+
+const Time = (what: string) => Nullable(Type.Integer({ description: what }))
+
+/** What the id of a project may be: it stands in commands and logs. */
+export const projectId = '^[a-z0-9][a-z0-9-]{0,62}$'
+
+export const ProjectObject = Type.Object(
+  {
+    id: Type.String(),
+    object: Literals('organization.project'),
+    name: Type.String(),
+    created_at: Type.Integer(),
+    archived_at: Type.Null(),
+    status: Literals('active'),
+  },
+  { title: 'Project' },
+)
+export type ProjectObject = Static<typeof ProjectObject>
+
+const keyFields = {
+  id: Type.String(),
+  object: Literals('organization.project.api_key'),
+  name: Type.String(),
+  redacted_value: Type.String({ description: 'How it begins' }),
+  created_at: Type.Integer(),
+  expires_at: Time('Unix seconds; null: never'),
+  revoked_at: Time('Unix seconds; null: it was not'),
+  last_used_at: Time('Unix seconds, to the minute'),
+}
+export const ProjectKeyObject = Type.Object(keyFields, { title: 'ProjectApiKey' })
+export type ProjectKeyObject = Static<typeof ProjectKeyObject>
+export const NewProjectKeyObject = Type.Object(
+  { ...keyFields, value: Type.String({ description: 'The key itself. It is shown this once' }) },
+  { title: 'NewProjectApiKey' },
+)
+
+export const EndpointObject = Type.Object(
+  {
+    object: Literals('organization.project.model_endpoint'),
+    base_url: Nullable(Type.String({ description: "Null: the server's own endpoint" })),
+    has_api_key: Type.Boolean({ description: 'Whether it has a key of its own, which is never shown' }),
+    models: Nullable(Type.Array(Type.String(), { description: 'Models that it may use; null: any' })),
+  },
+  { title: 'ModelEndpoint' },
+)
+export type EndpointObject = Static<typeof EndpointObject>
+
+const Name = Type.String({ minLength: 1, maxLength: 256 })
+const Seconds = Type.Integer({ minimum: 0, maximum: 3_153_600_000 })
+
+export const CreateProject = Type.Object(
+  {
+    name: Name,
+    id: Type.Optional(Type.String({ pattern: projectId, description: 'One is made without it' })),
+  },
+  { ...closed, title: 'CreateProject', examples: [{ name: 'The shop', id: 'shop' }] },
+)
+export const CreateKey = Type.Object(
+  { name: Type.Optional(Name), expires_in_seconds: Maybe(Seconds) },
+  { ...closed, title: 'CreateProjectApiKey', examples: [{ name: 'For the app' }] },
+)
+export const ModifyKey = Type.Object(
+  { expires_in_seconds: Seconds },
+  { ...closed, title: 'ModifyProjectApiKey', examples: [{ expires_in_seconds: 86_400 }] },
+)
+export const RotateKey = Type.Object(
+  { grace_seconds: Type.Optional(Seconds) },
+  { ...closed, title: 'RotateProjectApiKey', examples: [{ grace_seconds: 3_600 }] },
+)
+export const ModifyEndpoint = Type.Object(
+  {
+    base_url: Maybe(Type.String({ maxLength: 2_000 })),
+    api_key: Maybe(Type.String({ minLength: 1, maxLength: 1_000 })),
+    models: Maybe(
+      Type.Array(Type.String({ minLength: 1, maxLength: modelLimits.name }), { maxItems: modelLimits.count }),
+    ),
+  },
+  { ...closed, title: 'ModifyModelEndpoint', examples: [{ base_url: 'http://127.0.0.1:11434/v1' }] },
+)
