@@ -33,6 +33,24 @@ import { threadRoutes } from './routes/threads.ts'
 import { v1FileRoutes } from './routes/v1-files.ts'
 import { registerV1Era } from './v1-era.ts'
 
+const allRoutes = [
+  serviceRoutes,
+  modelRoutes,
+  assistantRoutes,
+  threadRoutes,
+  messageRoutes,
+  runRoutes,
+  runEventRoutes,
+  stepRoutes,
+  fileRoutes,
+  metricsRoute,
+  adminRoutes,
+  v1FileRoutes,
+  memgptAssistantRoutes,
+  memgptThreadRoutes,
+  memgptRunRoutes,
+]
+
 /** Builds the HTTP server; the caller listens and closes. */
 export function buildServer(context: HttpContext): FastifyInstance {
   const dialectFor = (request: IncomingMessage & { originalUrl?: string }) =>
@@ -100,25 +118,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     throw unknownUrl(method, originalUrl)
   })
   app.setErrorHandler(answerFailed)
-  for (const routes of [
-    serviceRoutes,
-    modelRoutes,
-    assistantRoutes,
-    threadRoutes,
-    messageRoutes,
-    runRoutes,
-    runEventRoutes,
-    stepRoutes,
-    fileRoutes,
-    metricsRoute,
-    adminRoutes,
-    v1FileRoutes,
-    memgptAssistantRoutes,
-    memgptThreadRoutes,
-    memgptRunRoutes,
-  ]) {
-    routes(app, context)
-  }
+  for (const routes of allRoutes) routes(app, context)
   docsRoutes(app, described)
   return app
 }
