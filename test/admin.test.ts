@@ -107,6 +107,16 @@ test('the admin API is for the admin key alone, which opens nothing else, and is
   assert.equal(await ask({ 'api-key': adminAPIKey }, path, bare.app.url), 404)
 })
 
+test('the admin API is described with its errors where it is, and takes no Idempotency-Key', async (t) => {
+  const { server } = await administered(t)
+  const { placed } = await describedBy(server.app.url)
+  const admins = placed.filter(({ path }) => path.startsWith('/v1/organization'))
+  assert.equal(admins.length, 11)
+  const told = JSON.stringify(admins)
+  assert.ok(told.includes('project_exists') && told.includes('secrets_key_missing'))
+  assert.ok(!told.includes('Idempotency-Key') && !told.includes('idempotency_key'))
+})
+
 test('keys and endpoints of other projects are not there, and what is wrong is said', async (t) => {
   const { sdk, newKey } = await administered(t)
   const { projects } = sdk.admin.organization
