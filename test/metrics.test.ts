@@ -137,15 +137,16 @@ test('a commit whose answer is lost is told of as looked up, and what it did is 
   const proxy = await startPgProxy(server.db.url)
   const behind = await anotherNode(t, server, {}, { DATABASE_URL: proxy.url })
   const { assistant, thread } = await readyToRun(server)
-  proxy.loseAnswersOf('commit_thread_writes', 3)
+  // Of its creation, and of the next commit: a model that is quick makes no third one.
+  proxy.loseAnswersOf('commit_thread_writes', 2)
   const run = await behind.client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
   assert.equal(run.status, 'completed')
   const seen = await scrape(behind.app.url)
   const [found = 0, missing = 0] = ['found', 'missing'].map((outcome) =>
     seen.value('threadmill_ambiguous_writes_total', { outcome }),
   )
-  assert.equal(found + missing, 3)
-  assert.equal(seen.value('threadmill_commit_failures_total'), 3)
+  assert.equal(found + missing, 2)
+  assert.equal(seen.value('threadmill_commit_failures_total'), 2)
   assert.equal(seen.value('threadmill_runs_created_total'), 1)
   assert.equal(seen.value('threadmill_runs_ended_total', { status: 'completed' }), 1)
 })
