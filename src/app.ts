@@ -6,6 +6,7 @@ import { Engine } from './engine/engine.ts'
 import { KeyRing } from './http/key-ring.ts'
 import { OpenStreams } from './http/open-streams.ts'
 import { buildServer } from './http/server.ts'
+import type { RequestTimeouts } from './http/slow-bodies.ts'
 import { reasonOf, type Log } from './log.ts'
 import { Metrics } from './observe/metrics.ts'
 import type { ExporterOptions } from './observe/otlp.ts'
@@ -68,6 +69,7 @@ export interface Tuning {
   /** What the node's lease is measured by. */
   monotonic?: Monotonic
   modelTimeouts?: Partial<Timeouts>
+  requestTimeouts?: Partial<RequestTimeouts>
   /** When spans are sent, and how long that may take. */
   traceTiming?: ExporterOptions['timing']
 }
@@ -101,19 +103,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
     const keys = await openKeys(config, store, log, models)
     started.push(async () => keys.close())
 
-    const engine = new Engine({
-      store,
-      modelOf: (project) => models.of(project),
-      windowOf: (project, name) => models.windowOf(project, name),
-      log,
-      capacity: config.capacity,
-      beatMs: tuning.beatMs ?? defaults.beatMs,
-      sweepMs: tuning.sweepMs ?? defaults.sweepMs,
-      maxAttempts: defaults.maxAttempts,
-      startAfterMs: tuning.startAfterMs ?? defaults.startAfterMs,
-      eventsKeptFor: config.eventsKeptFor,
-      retainThreadsFor: config.retainThreadsFor,
-    })
+    const engine = engineOf(config, store, models, log, tuning)
     const [stopping, closing] = [new AbortController(), new AbortController()]
     const streams = new OpenStreams()
     observing.metrics.sources.streams = () => streams.count
@@ -135,6 +125,7 @@ export async function startApp(config: Config, log: Log, tuning: Tuning = {}): P
       threadPolicy: config.threadPolicy,
       maxFileBytes: config.maxFileBytes,
       keyWaitMs: tuning.keyWaitMs,
+      timeouts: requestTimeouts(config, tuning),
       listModels: (project, signal) => models.of(project).list(signal),
       allowsModel: (project, name) => models.allows(project, name),
       streams,
@@ -303,16 +294,48 @@ async function connect(
   }
 }
 
+function engineOf(config: Config, store: Store, models: ProjectModels, log: Log, tuning: Tuning): Engine {
+  return new Engine({
+    store,
+    modelOf: (project) => models.of(project),
+    windowOf: (project, name) => models.windowOf(project, name),
+    log,
+    capacity: config.capacity,
+    beatMs: tuning.beatMs ?? defaults.beatMs,
+    sweepMs: tuning.sweepMs ?? defaults.sweepMs,
+    maxAttempts: defaults.maxAttempts,
+    maxTurns: config.maxTurns,
+    startAfterMs: tuning.startAfterMs ?? defaults.startAfterMs,
+    eventsKeptFor: config.eventsKeptFor,
+    retainThreadsFor: config.retainThreadsFor,
+  })
+}
+
+function requestTimeouts(config: Config, tuning: Tuning): RequestTimeouts {
+  return {
+    headersMs: config.headersTimeout * 1_000,
+    bodyMs: config.bodyTimeout * 1_000,
+    keepAliveMs: config.keepAliveTimeout * 1_000,
+    checkMs: 5_000,
+    ...tuning.requestTimeouts,
+  }
+}
+
 function modelOf(config: Config, tuning: Tuning) {
+  const timeouts: Partial<Timeouts> = {
+    connectMs: config.modelConnectTimeout * 1_000,
+    firstByteMs: config.modelFirstByteTimeout * 1_000,
+    betweenBytesMs: config.modelIdleTimeout * 1_000,
+    ...tuning.modelTimeouts,
+  }
   let transport: HttpTransport | null = null
   if (config.modelUrl) {
     const apiKey = config.modelKey ?? undefined
-    transport = createHttpTransport({ baseUrl: config.modelUrl, apiKey, timeouts: tuning.modelTimeouts })
+    transport = createHttpTransport({ baseUrl: config.modelUrl, apiKey, timeouts })
   }
   const backend = transport ? createChatCompletionsModel({ transport }) : undefined
   const { aliases, windows } = config
   const demo = createDemoModel()
   const model = createModelRouter({ backend, demo, aliases })
-  const timeouts = tuning.modelTimeouts
   return { model, models: new ProjectModels({ server: model, demo, aliases, windows, timeouts }), transport }
 }

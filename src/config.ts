@@ -4,6 +4,7 @@ import { openAiUrl } from './contract/model-endpoint.ts'
 import { secretsKeyLength } from './contract/sealed.ts'
 import { parseAliases } from './models/aliases.ts'
 import { parseWindows } from './models/windows.ts'
+import { timeSettings } from './time-settings.ts'
 import { traceSettings } from './trace-settings.ts'
 import { ConfigError, flag, list, oneOf, pairs, text, whole, type Setting } from './setting.ts'
 
@@ -186,6 +187,7 @@ export const settings = {
     name: 'LOG_CONTENT',
     means: '`1` logs what models are sent and answer, at the level `debug` only',
   }),
+  ...timeSettings,
   ...traceSettings,
 }
 

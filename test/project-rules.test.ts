@@ -45,7 +45,8 @@ const imports: Record<string, string[]> = {
   // Settings are judged by those who use them.
   setting: [],
   'trace-settings': ['setting', 'observe'],
-  config: ['setting', 'trace-settings', 'models', 'contract', 'log'],
+  'time-settings': ['setting'],
+  config: ['setting', 'time-settings', 'trace-settings', 'models', 'contract', 'log'],
   'self-url': ['config'],
   traces: ['config', 'trace-settings', 'models', 'observe', 'log'],
   app: [

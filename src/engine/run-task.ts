@@ -30,6 +30,8 @@ export interface TaskDeps {
   windowOf: (project: string, model: string) => number
   /** Milliseconds after which a turn's start is committed by itself, if nothing else that the turn commits has told it. */
   startAfterMs: number
+  /** Turns of one run. */
+  maxTurns: number
   log: Log
 }
 
@@ -268,9 +270,11 @@ export class RunTask {
       }
       case 'stop':
       case 'tool_calls':
-        return first
-          ? { type: 'ask_tools', calls: [first, ...rest], usage, ...by }
-          : { type: 'finish', usage, ...by }
+        if (!first) return { type: 'finish', usage, ...by }
+        // Not asked for: nobody would read their outputs.
+        if (this.#run.state.turns + 1 >= this.#deps.maxTurns)
+          return { type: 'fail', error: tooManyTurns(this.#deps.maxTurns), usage, ...by }
+        return { type: 'ask_tools', calls: [first, ...rest], usage, ...by }
     }
   }
 
@@ -366,6 +370,11 @@ export class RunTask {
 
 function written(rows: TurnRows): WrittenRows {
   return { ...noRows, ...rows }
+}
+
+function tooManyTurns(most: number): RunFailure {
+  const message = `The model asked for tools again when it had answered ${most} times, as often as it may in one run (MAX_RUN_TURNS).`
+  return { code: 'rate_limit_exceeded', message }
 }
 
 function promptTokensOf(context: TurnContext): number {

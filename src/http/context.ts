@@ -3,6 +3,7 @@ import type { ThreadPolicy } from '../contract/thread-policy.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { KeyRing } from './key-ring.ts'
+import type { RequestTimeouts } from './slow-bodies.ts'
 import type { OpenStreams } from './open-streams.ts'
 import type { DialectSetting } from './dialect.ts'
 import type { UnknownKeys } from './unknown-keys.ts'
@@ -39,6 +40,7 @@ export interface HttpContext {
   threadPolicy: ThreadPolicy
   /** Bytes of the largest file that may be uploaded. */
   maxFileBytes: number
+  timeouts: RequestTimeouts
   /** Milliseconds that a request waits for one with its Idempotency-Key; a test sets it. */
   keyWaitMs?: number
   /** What the model backend offers; rejects when it does not answer. */

@@ -31,6 +31,7 @@ import { serviceRoutes } from './routes/service.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { threadRoutes } from './routes/threads.ts'
 import { v1FileRoutes } from './routes/v1-files.ts'
+import { refuseSlowBodies } from './slow-bodies.ts'
 import { registerV1Era } from './v1-era.ts'
 
 const allRoutes = [
@@ -61,8 +62,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     bodyLimit,
     logger: false,
     genReqId: newRequestId,
-    // Above the 60 s at which common load balancers drop idle connections.
-    keepAliveTimeout: 72_000,
+    keepAliveTimeout: context.timeouts.keepAliveMs,
     forceCloseConnections: 'idle',
     rewriteUrl: (request) => withoutMount(request.url ?? ''),
     routerOptions: {
@@ -73,7 +73,11 @@ export function buildServer(context: HttpContext): FastifyInstance {
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
     // A request without a host is refused below, in the form of all errors.
-    http: { requireHostHeader: false },
+    http: {
+      requireHostHeader: false,
+      headersTimeout: context.timeouts.headersMs,
+      connectionsCheckingInterval: context.timeouts.checkMs,
+    },
     // What fails before a route is found, such as a path with a broken percent escape, answers like the rest.
     frameworkErrors: (error, request, reply) => {
       standardHeaders(request, reply, dialectFor(request.raw))
@@ -91,6 +95,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     request.receivedAt = performance.now()
     standardHeaders(request, reply, answerDialect(request) ?? dialectFor(request.raw))
   })
+  refuseSlowBodies(app, context.timeouts, answerClientError)
   // Before the body is read, and after CORS has said who may read the answer.
   app.decorateRequest('principal')
   const rates = new RateLimits(context.monotonic)
@@ -153,5 +158,7 @@ function standardHeaders(request: FastifyRequest, reply: FastifyReply, dialect: 
     'x-assistants-dialect': dialect,
     vary: vary.join(', '),
     'cache-control': 'no-store',
+    // No page of another origin shows it as an image or runs it; CORS says who may read it.
+    'cross-origin-resource-policy': 'same-origin',
   })
 }

@@ -116,6 +116,7 @@ export class Process implements Outside {
       ...cadence,
       startAfterMs: this.#options.startAfterMs,
       maxAttempts: 3,
+      maxTurns: 200,
       eventsKeptFor: 3_600,
       // One of the servers does it, by a name that no seed decides.
       retainThreadsFor: null,

@@ -62,6 +62,8 @@ async function buildOne(): Promise<FastifyInstance> {
       now: () => 0,
       log: createLog('silent'),
     }),
+    // Bodies come whole, and no connection stays.
+    timeouts: { headersMs: 60_000, bodyMs: 60_000, keepAliveMs: 60_000, checkMs: 3_600_000 },
     openDoor: false,
     adminKey: null,
     keysSecret: null,
