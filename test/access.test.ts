@@ -101,6 +101,19 @@ test('a page that may not call changes nothing, whatever it sends', async () => 
   assert.equal(await threadCount(), before)
 })
 
+test('what a page of another site loads as an image or a script is refused; a link that leads here is not', async () => {
+  const load = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' }
+  const { status, body } = await send('/v1/assistants', load)
+  assert.equal(status, 403)
+  assert.equal(body.error?.code, 'origin_not_allowed')
+  const link = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' }
+  assert.equal((await send('/openapi.json', link)).status, 200)
+  const own = { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'no-cors' }
+  assert.equal((await send('/v1/assistants', own)).status, 200)
+  const answer = await fetch(`${server.app.url}/v1/assistants`)
+  assert.equal(answer.headers.get('cross-origin-resource-policy'), 'same-origin')
+})
+
 test('pages of this machine, listed ones and those of the server itself may call', async () => {
   for (const origin of ['http://localhost:3000', 'http://127.0.0.1', 'https://app.example.com']) {
     assert.equal(

@@ -37,6 +37,13 @@ export function checkAccess({ headers, raw, routeOptions }: FastifyRequest, acce
       `This server does not answer to the host '${host.slice(0, 200)}'. Its operator can list it in ALLOWED_HOSTS.`,
     )
   }
+  // An image, a script or a beacon of a foreign page, which names no origin. Links that lead here may be followed.
+  if (
+    origin === undefined &&
+    headers['sec-fetch-site'] === 'cross-site' &&
+    headers['sec-fetch-mode'] !== 'navigate'
+  )
+    throw new ApiError('origin_not_allowed', 'Pages of other sites may not call this server.')
   if (origin === undefined || isAllowedOrigin(origin, access.allowedOrigins)) return
   // A page of this server itself.
   if (URL.canParse(origin) && new URL(origin).host === host) return
