@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import type { Answer } from './support/mock-model.ts'
-import { readyToRun, startServer, tool } from './support/server.ts'
+import { readyToRun, startServer, textOf, tool } from './support/server.ts'
 
 // A model server that means harm, or has gone wild: its run fails and says why, and nobody else is harmed.
 
@@ -77,6 +78,52 @@ test('100,000 tool calls fail their run: nobody is asked for them', async () => 
   assert.ok(index < 100_000, `${index} calls were taken`)
   const steps = await server.db.sql<{ details: { tool_calls?: unknown[] } }>('select details from run_steps')
   assert.ok(steps.every(({ details }) => (details.tool_calls?.length ?? 0) <= 128))
+})
+
+test('arguments without an end fail their run', async () => {
+  const call = {
+    index: 0,
+    id: 'call_1',
+    type: 'function',
+    function: { name: 'f', arguments: 'x'.repeat(50_000) },
+  }
+  const { status, code, grownMiB } = await harmed(forEver(frame({ tool_calls: [call] })))
+  assert.deepEqual([status, code], ['failed', 'server_error'])
+  assert.ok(grownMiB < 700, `${grownMiB} MiB`)
+})
+
+test('a compressed answer is not unpacked, whatever is in it', async () => {
+  const bomb = gzipSync(Buffer.alloc(1 << 27), { level: 9 })
+  const { status, message, grownMiB } = await harmed(({ response }) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }).end(bomb)
+  })
+  assert.equal(status, 'failed')
+  assert.match(message, /compressed/)
+  assert.ok(grownMiB < 100, `${grownMiB} MiB`)
+})
+
+test('headers without an end fail their run', async () => {
+  const { status, code } = await harmed(({ response }) => {
+    const { socket } = response
+    socket?.write('HTTP/1.1 200 OK\r\n')
+    while (socket && !socket.destroyed && socket.write(`x-more: ${'x'.repeat(8_000)}\r\n`));
+  })
+  assert.deepEqual([status, code], ['failed', 'server_error'])
+})
+
+test('NUL, halves of pairs and broken UTF-8 in an answer are stored as replacement characters', async () => {
+  const { assistant, thread } = await readyToRun(server)
+  mock.next(async ({ raw }) => {
+    await raw(frame({ content: 'a\0b' }))
+    await raw('data: {"choices":[{"index":0,"delta":{"content":"c\\ud800d"},"finish_reason":null}]}\n\n')
+    const broken = Buffer.from(frame({ content: 'e?f' }))
+    broken[broken.indexOf('?')] = 0xff
+    await raw(broken)
+    await raw('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+  })
+  const { runs, messages } = server.client.beta.threads
+  assert.equal((await runs.createAndPoll(thread, { assistant_id: assistant })).status, 'completed')
+  assert.equal(textOf((await messages.list(thread)).data[0]), 'a\uFFFDbc\uFFFDde\uFFFDf')
 })
 
 test('a redirect is not followed, and the key of the model goes nowhere else', async () => {
