@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,6 +13,7 @@ import { connectWhenReady, launch, shutDown } from '../src/store/embedded/postma
 import { makeSocketFolder, socketPort } from '../src/store/embedded/socket-folder.ts'
 import { throughClockSteps, ttl } from '../test/support/clock-steps.ts'
 import { atEnd, makeFolder } from '../test/support/embedded-postgres.ts'
+import { setOffset } from '../test/support/fake-time.ts'
 import { startMockModel } from '../test/support/mock-model.ts'
 import { startNode } from '../test/support/outage-load.ts'
 
@@ -35,7 +35,7 @@ async function fakedPostgres(t: TestContext) {
   let offset = 0
   const step = async (seconds: number) => {
     offset += seconds
-    await writeFile(file, `${offset >= 0 ? '+' : ''}${offset}s\n`)
+    await setOffset(file, offset)
   }
   await step(0)
   const pgdata = join(dir, 'postgres')

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import OpenAI from 'openai'
 import { createDatabase } from '../test/support/database.ts'
 import { atEnd, makeFolder, root } from '../test/support/embedded-postgres.ts'
+import { setOffset } from '../test/support/fake-time.ts'
 import { startMockModel, text, toolCalls } from '../test/support/mock-model.ts'
 import { freePort, start } from '../test/support/npm-start.ts'
 
@@ -31,7 +31,7 @@ async function skewedNode(t: TestContext, env: Record<string, string>, seconds: 
   assert.ok(library, 'libfaketime is installed')
   const [port, folder] = await Promise.all([freePort(), makeFolder(t)])
   const file = join(folder, 'offset')
-  const skew = (offset: number) => writeFile(file, `${offset >= 0 ? '+' : ''}${offset}s\n`)
+  const skew = (offset: number) => setOffset(file, offset)
   await skew(seconds)
   const command: [string, ...string[]] = [process.execPath, join(root, 'src/main.ts')]
   const faked = {
