@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
+import { launchBrowser } from '../test/support/browser.ts'
 import { startWorld } from '../test/client/example-world.ts'
 import { examplesOf, filledIn, methodOf, none } from '../test/client/example.ts'
 import { clientRoot, installClient } from '../test/client/installed-client.ts'
@@ -38,17 +39,7 @@ const other = await startServer({ demo: true, env: { ALLOWED_ORIGINS: listed } }
 
 let browser: Browser
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      // Origins that are no loopback origins lead here all the same.
-      '--host-resolver-rules=MAP *.example 127.0.0.1',
-    ],
-  })
+  browser = await launchBrowser()
 })
 after(async () => {
   await browser?.close()

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
+import { launchBrowser } from '../test/support/browser.ts'
 import { within } from '../test/support/npm-start.ts'
 import { readyToRun, startServer } from '../test/support/server.ts'
 
@@ -21,19 +22,10 @@ const { port: pagePort } = pages.address() as AddressInfo
 
 let browser: Browser
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      // A browser that does not ask its user: others do not either.
-      '--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests',
-      // rebound.example is a name that its owner has let point to this machine since.
-      '--host-resolver-rules=MAP *.example 127.0.0.1',
-    ],
-  })
+  browser = await launchBrowser(
+    // A browser that does not ask its user: others do not either.
+    '--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests',
+  )
 })
 after(async () => {
   await browser?.close()

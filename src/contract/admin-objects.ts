@@ -44,7 +44,7 @@ export const EndpointObject = Type.Object(
     object: Literals('organization.project.model_endpoint'),
     base_url: Nullable(Type.String({ description: "Null: the server's own endpoint" })),
     has_api_key: Type.Boolean({ description: 'Whether it has a key of its own, which is never shown' }),
-    models: Nullable(Type.Array(Type.String(), { description: 'Models that it may use; null: any' })),
+    models: Nullable(Type.Array(Type.String(), { description: 'Models that it may use; null: all' })),
   },
   { title: 'ModelEndpoint' },
 )

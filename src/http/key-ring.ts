@@ -152,7 +152,7 @@ export class KeyRing {
     // Asked first: what changes while the keys are read is seen next time.
     const version = await accessVersion(pool)
     if (version === this.#version) return
-    const [keys, any, limited] = await Promise.all([
+    const [keys, keyed, limited] = await Promise.all([
       validApiKeys(pool),
       hasApiKeys(pool),
       limitedProjects(pool),
@@ -160,7 +160,7 @@ export class KeyRing {
     ])
     this.#projectLimits = new Map(limited.map(({ id, limits }) => [id, limits]))
     this.#keys = new Map(keys.map((key) => [key.hmac, key]))
-    this.#closed = required || any
+    this.#closed = required || keyed
     this.#version = version
     this.#breakOff()
   }
