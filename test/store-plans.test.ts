@@ -7,6 +7,7 @@ import { createLog } from '../src/log.ts'
 import { committedWrites } from '../src/store/committed-writes.ts'
 import { abandonUpload, purgeFiles } from '../src/store/file-uploads.ts'
 import { missingFiles } from '../src/store/files.ts'
+import { openItemsOfRuns } from '../src/store/run-writes.ts'
 import { countActiveRuns } from '../src/store/runs.ts'
 import { createPool } from '../src/store/pool.ts'
 import { hang, text, toolCalls } from './support/mock-model.ts'
@@ -71,6 +72,7 @@ async function exerciseAll(): Promise<void> {
   await assistants.delete((await assistants.create({ model: 'm' })).id)
   await threads.retrieve(thread)
   await countActiveRuns(server.app.store.pool, 'default', 10)
+  await openItemsOfRuns(server.app.store, [])
   await threads.update(thread, { metadata: { a: 'b' } })
   mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Done.'))
   const run = await threads.runs.createAndPoll(thread, { assistant_id: assistant })

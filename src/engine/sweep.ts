@@ -1,10 +1,10 @@
-import type { RunRecord } from '../domain/records.ts'
+import type { OpenItems, RunRecord } from '../domain/records.ts'
 import { leaseOf } from '../domain/run.ts'
 import { noUsage } from '../domain/usage.ts'
 import { reasonOf, type Log } from '../log.ts'
 import { cancelReplaced } from '../store/enter-thread.ts'
-import { applyRunEvent } from '../store/run-writes.ts'
-import { dueRuns, orphanedRuns, ownedRuns } from '../store/runs.ts'
+import { applyRunEvent, applyToKnown, openItemsOfRuns } from '../store/run-writes.ts'
+import { dueRuns, orphanedRuns, ownedRuns, type Orphan } from '../store/runs.ts'
 import { within, type Store } from '../store/store.ts'
 import { runsToReplace } from '../store/thread-queue.ts'
 import { strandedThreads } from '../store/threads.ts'
@@ -58,23 +58,15 @@ export class Sweep {
     return this.#attempt('runs of silent nodes', () => this.#takeOrphans())
   }
 
-  /**
-   * Queues a run again whose turn cannot go on under its lease; it fails if that has happened too often. A run that was
-   * written behind the back of a node that left in order (`ownerLeft`) has lost nothing.
-   */
-  async handBack(run: RunRecord, ownerLeft = false): Promise<void> {
+  /** Queues a run of this node again whose turn cannot go on under its lease; it fails if that has happened too often. */
+  async handBack(run: RunRecord): Promise<void> {
     const { store, maxAttempts } = this.#options
     const lease = leaseOf(run.state)
     if (lease === null) return
-    const untouched = ownerLeft && run.state.status === 'queued'
-    const done = await applyRunEvent(store, run, () => {
-      const now = store.clock.now()
-      return {
-        event: untouched ? { type: 'release', lease, now } : { type: 'lose_lease', lease, maxAttempts, now },
-      }
-    })
-    if (done.kind !== 'applied') return
-    store.metrics.runsRecovered.with(lease.node === store.node ? 'lost_track' : 'silent_server').add()
+    const done = await applyRunEvent(store, run, () => ({
+      event: { type: 'lose_lease', lease, maxAttempts, now: store.clock.now() },
+    }))
+    if (done.kind === 'applied') store.metrics.runsRecovered.with('lost_track').add()
   }
 
   /** The present tasks are being given up: their runs need no grace before they are handed back. */
@@ -91,12 +83,13 @@ export class Sweep {
   }
 
   /** Works on runs side by side: one whose thread is held by someone keeps no other waiting, nor the next sweep. */
-  async #each(runs: RunRecord[], work: (run: RunRecord) => Promise<unknown>): Promise<void> {
-    const waiting = runs.filter(({ id }) => !this.#busy.has(id))
-    for (const { id } of waiting) this.#busy.add(id)
+  async #each<T extends { run: RunRecord }>(all: T[], work: (each: T) => Promise<unknown>): Promise<void> {
+    const waiting = all.filter(({ run }) => !this.#busy.has(run.id))
+    for (const { run } of waiting) this.#busy.add(run.id)
     const worker = async () => {
-      for (let run = waiting.shift(); run; run = waiting.shift()) {
-        await work(run).catch((error: unknown) =>
+      for (let each = waiting.shift(); each; each = waiting.shift()) {
+        const { run } = each
+        await work(each).catch((error: unknown) =>
           this.#options.log.warn('a sweep could not look after a run', {
             run: run.id,
             thread: run.thread_id,
@@ -119,8 +112,8 @@ export class Sweep {
       if (task && now >= task.deadline) task.interrupt('expire')
     }
     await this.#each(
-      due.filter(({ id }) => !tasks.get(id)),
-      (run) =>
+      due.filter(({ id }) => !tasks.get(id)).map((run) => ({ run })),
+      ({ run }) =>
         applyRunEvent(store, run, () => ({
           event: { type: 'expire', usage: noUsage, now: store.clock.now() },
         })),
@@ -133,25 +126,39 @@ export class Sweep {
     while (takesRuns()) {
       const orphans = await orphanedRuns(store.pool, store.node, store.lease.silence, sweepLimit)
       const fresh = orphans.filter(({ run }) => !seen.has(run.id))
+      if (fresh.length === 0) return
       for (const { run } of fresh) seen.add(run.id)
       await this.#takeAll(fresh)
       // A node that dies with thousands leaves none of them to later sweeps; those that are stuck come back with each look.
-      if (orphans.length < sweepLimit || fresh.length === 0) return
+      if (orphans.length < sweepLimit) return
     }
   }
 
-  async #takeAll(orphans: { run: RunRecord; ownerLeft: boolean }[]): Promise<void> {
-    const left = new Set(orphans.flatMap(({ run, ownerLeft }) => (ownerLeft ? run.id : [])))
-    await this.#each(
+  async #takeAll(orphans: Orphan[]): Promise<void> {
+    const { store } = this.#options
+    // Their owner is dead, so that nobody adds to it; what changes them all the same, changes their version.
+    const openOf = await openItemsOfRuns(
+      store,
       orphans.map(({ run }) => run),
-      (run) => {
-        this.#options.log.warn('taking over a run of a node that fell silent', {
-          run: run.id,
-          thread: run.thread_id,
-        })
-        return this.handBack(run, left.has(run.id))
-      },
     )
+    await this.#each(orphans, (orphan) => this.#take(orphan, openOf(orphan.run)))
+  }
+
+  /** One that was written behind the back of a node that left in order has lost nothing. */
+  async #take({ run, ownerLeft }: Orphan, open: OpenItems): Promise<void> {
+    const { store, log, maxAttempts } = this.#options
+    const lease = leaseOf(run.state)
+    if (lease === null) return
+    log.warn('taking over a run of a node that fell silent', { run: run.id, thread: run.thread_id })
+    const now = store.clock.now()
+    const untouched = ownerLeft && run.state.status === 'queued'
+    const done = await applyToKnown(
+      store,
+      run,
+      open,
+      untouched ? { type: 'release', lease, now } : { type: 'lose_lease', lease, maxAttempts, now },
+    )
+    if (done) store.metrics.runsRecovered.with('silent_server').add()
   }
 
   /** Threads for which something waits go on, also those that were left by a server which knows of no waiting. */
@@ -185,6 +192,9 @@ export class Sweep {
     const missing = [...owned.values()].filter((run) => !tasks.has(run))
     const lost = missing.filter(({ id, state }) => this.#suspects.get(id) === state.epoch)
     this.#suspects = new Map(missing.map(({ id, state }) => [id, state.epoch]))
-    await this.#each(lost, (run) => this.handBack(run))
+    await this.#each(
+      lost.map((run) => ({ run })),
+      ({ run }) => this.handBack(run),
+    )
   }
 }

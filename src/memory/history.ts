@@ -47,9 +47,9 @@ export async function readHistory(store: Store, run: RunRecord, room: number): P
   return { messages: kept.reverse(), tokens }
 }
 
-/** The run's number in its thread. As long as its first owner has it, nothing can be behind it: it holds the thread. */
+/** The run's number in its thread. It holds the thread: only what its own turns have said can be behind it. */
 async function runPlace(store: Store, run: RunRecord): Promise<number> {
-  if (run.state.epoch <= 1) return Number.MAX_SAFE_INTEGER
+  if (run.state.turns === 0) return Number.MAX_SAFE_INTEGER
   const row = await getRunRow(store.pool, run.project_id, run.thread_id, run.id)
   return row?.seq ?? 0
 }

@@ -15,10 +15,13 @@ export interface OwnTurns {
 export async function ownTurns(store: Store, run: RunRecord): Promise<OwnTurns> {
   // The first owner of a run finds nothing of its own.
   if (run.state.epoch <= 1) return { messages: [], steps: [] }
+  const reading = stepsOfRun(store.pool, run.project_id, run.thread_id, run.id)
+  // What a turn said that was given up is removed.
+  if (run.state.turns === 0) return { messages: [], steps: await reading }
   // A turn writes one message at most.
   const page = { limit: run.state.turns + 1, order: 'asc' } as const
   const [steps, written] = await Promise.all([
-    stepsOfRun(store.pool, run.project_id, run.thread_id, run.id),
+    reading,
     listMessages(store, run.project_id, run.thread_id, run.id, page),
   ])
   const texts = new Map(written.rows.map((message) => [message.id, textOf(message.content)]))

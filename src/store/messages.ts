@@ -2,12 +2,13 @@ import type pg from 'pg'
 import type { Metadata } from '../contract/schema.ts'
 import type { PageQuery } from '../contract/paging.ts'
 import type { HostedToolName } from '../contract/tools.ts'
-import type { MessageRecord } from '../domain/records.ts'
+import type { MessageRecord, RunRecord } from '../domain/records.ts'
 import { keepAnswer, keepNothing, type Keeping } from './idempotency.ts'
 import { readPage, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import type { Recent } from './recent.ts'
 import { withoutSeq, type MessageRow } from './rows.ts'
+import { keysOf } from './runs.ts'
 import { live } from './threads.ts'
 
 const columns = `id, project_id, thread_id, seq, role, status, content, assistant_id, run_id, attachments, metadata,
@@ -54,6 +55,12 @@ order by seq desc`
 const openText = `
 select ${columns} from messages
 where project_id = $1 and thread_id = $2 and run_id = $3 and status = 'in_progress' order by seq`
+
+const openOfRunsText = `
+select found.* from unnest($1::text[], $2::text[], $3::text[]) as of_run(project, thread, run),
+  lateral (select ${columns} from messages
+    where project_id = of_run.project and thread_id = of_run.thread and run_id = of_run.run and status = 'in_progress'
+    order by seq) found`
 
 const ofRunText = `
 select ${columns} from messages where project_id = $1 and thread_id = $2 and run_id = $3 order by seq`
@@ -118,6 +125,15 @@ export async function openMessages(
   runId: string,
 ): Promise<MessageRecord[]> {
   const rows = await query<MessageRow>(pool, 'open_messages', openText, [project, thread, runId])
+  return rows.map(withoutSeq)
+}
+
+/** Messages that these runs have begun and not ended, in order within each run. */
+export async function openMessagesOfRuns(
+  pool: pg.Pool,
+  runs: readonly RunRecord[],
+): Promise<MessageRecord[]> {
+  const rows = await query<MessageRow>(pool, 'open_messages_of_runs', openOfRunsText, keysOf(runs))
   return rows.map(withoutSeq)
 }
 

@@ -8,9 +8,9 @@ import { toStep } from '../domain/to-wire.ts'
 import { isWaiting, transition, type RunEvent } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
 import { keepNothing, type Keeping, type KeptAnswer } from './idempotency.ts'
-import { openMessages } from './messages.ts'
+import { openMessages, openMessagesOfRuns } from './messages.ts'
 import { getRun } from './runs.ts'
-import { stepsOfRun } from './steps.ts'
+import { openStepsOfRuns, stepsOfRun } from './steps.ts'
 import type { Store } from './store.ts'
 import { noRows, type WrittenRows } from './thread-write.ts'
 
@@ -168,6 +168,22 @@ export async function applyRunEvent(
   }
 }
 
+/**
+ * Applies an event, from outside its turn, to a run of which all is known that it had open. False if the run takes no such event or
+ * has changed since it was read. Announces what it committed.
+ */
+export async function applyToKnown(
+  store: Store,
+  run: RunRecord,
+  open: OpenItems,
+  event: RunEvent,
+): Promise<boolean> {
+  const applied = await commitTransition(store, run, [event], (next) => rowsOf(next, open, store.clock.now()))
+  if (applied.kind !== 'applied') return false
+  announce(store, applied.run, applied.batch)
+  return true
+}
+
 interface Items {
   all: StepRecord[]
   open: OpenItems
@@ -178,6 +194,20 @@ const nothing: Items = { all: [], open: { steps: [], messages: [] } }
 /** What the run has begun and not ended. */
 export async function readOpenItems(store: Store, key: RunKey): Promise<OpenItems> {
   return (await readItems(store, key)).open
+}
+
+/** What each of these runs has begun and not ended: two reads, however many they are. */
+export async function openItemsOfRuns(
+  store: Store,
+  runs: readonly RunRecord[],
+): Promise<(run: RunRecord) => OpenItems> {
+  const [steps, messages] = await Promise.all([
+    openStepsOfRuns(store.pool, runs),
+    openMessagesOfRuns(store.pool, runs),
+  ])
+  const stepsOf = Map.groupBy(steps, (step) => step.run_id)
+  const messagesOf = Map.groupBy(messages, (message) => message.run_id)
+  return ({ id }) => ({ steps: stepsOf.get(id) ?? [], messages: messagesOf.get(id) ?? [] })
 }
 
 async function readItems(store: Store, key: RunKey): Promise<Items> {

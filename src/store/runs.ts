@@ -44,12 +44,13 @@ where status in ('queued', 'in_progress', 'requires_action', 'cancelling') and d
     or not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2))
 order by deadline limit $4`
 
-// Runs of nodes that stopped beating: a missing row means that the node left or was forgotten, not that it lives.
+// Runs of nodes that stopped beating: a missing row means that the node left or was forgotten, not that it lives. Each node takes
+// them in an order of its own, so that those who live do not do the same work twice.
 const orphanedText = `
 select ${runColumns}, (select true from nodes where nodes.id = owner_node limit 1) is null as owner_left from runs
 where owner_node is not null and owner_node <> $1
   and not exists (select from nodes where nodes.id = owner_node and seen_at > threadmill_now() - $2)
-limit $3`
+order by hashtext(id || $1) limit $3`
 
 const ownedText = `select ${runColumns} from runs where owner_node = $1`
 
@@ -61,6 +62,15 @@ export async function getRun(
 ): Promise<RunRecord | null> {
   const rows = await query<RunRow>(pool, 'get_run', selectText, [project, thread, id])
   return rows[0] ? runOf(rows[0]) : null
+}
+
+/** Projects, threads and ids of runs: parameters of statements about many of them. */
+export function keysOf(runs: readonly RunRecord[]): [projects: string[], threads: string[], ids: string[]] {
+  return [
+    runs.map(({ project_id }) => project_id),
+    runs.map(({ thread_id }) => thread_id),
+    runs.map(({ id }) => id),
+  ]
 }
 
 /** The run with its number in the thread: what the run may see of the thread lies before it. */
@@ -138,13 +148,22 @@ export async function dueRuns(
   return rows.map(runOf)
 }
 
-/** Runs owned by another node that has not beaten for `silence` seconds, and whether that node left in order. */
+/** A run whose owner is gone. */
+export interface Orphan {
+  run: RunRecord
+  /** In order: the owner has handed back all that it knew of. */
+  ownerLeft: boolean
+}
+
+/**
+ * Some of the runs owned by another node that has not beaten for `silence` seconds, in an order that is `node`'s own.
+ */
 export async function orphanedRuns(
   pool: pg.Pool,
   node: string,
   silence: number,
   limit: number,
-): Promise<{ run: RunRecord; ownerLeft: boolean }[]> {
+): Promise<Orphan[]> {
   type Row = RunRow & { owner_left: boolean }
   const rows = await query<Row>(pool, 'orphaned_runs', orphanedText, [node, silence, limit])
   return rows.map((row) => ({ run: runOf(row), ownerLeft: row.owner_left }))

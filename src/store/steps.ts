@@ -1,9 +1,10 @@
 import type pg from 'pg'
 import type { PageQuery } from '../contract/paging.ts'
-import type { StepRecord } from '../domain/records.ts'
+import type { RunRecord, StepRecord } from '../domain/records.ts'
 import { readPage, type Page } from './page.ts'
 import { query } from './pool.ts'
 import { stepOf, type StepRow } from './rows.ts'
+import { keysOf } from './runs.ts'
 import { live } from './threads.ts'
 
 const columns = `id, project_id, thread_id, run_id, assistant_id, seq, turn, status, details, prompt_tokens,
@@ -54,6 +55,19 @@ export async function stepsOfRun(
   runId: string,
 ): Promise<StepRecord[]> {
   const rows = await query<StepRow>(pool, 'steps_of_run', ofRunText, [project, thread, runId])
+  return rows.map(stepOf)
+}
+
+// One look at the index a run, whatever else is in the table.
+const openText = `
+select found.* from unnest($1::text[], $2::text[], $3::text[]) as of_run(project, thread, run),
+  lateral (select ${columns} from run_steps
+    where project_id = of_run.project and thread_id = of_run.thread and run_id = of_run.run and status = 'in_progress'
+    order by seq) found`
+
+/** What these runs have begun and not ended, in order within each run. */
+export async function openStepsOfRuns(pool: pg.Pool, runs: readonly RunRecord[]): Promise<StepRecord[]> {
+  const rows = await query<StepRow>(pool, 'open_steps_of_runs', openText, keysOf(runs))
   return rows.map(stepOf)
 }
 
