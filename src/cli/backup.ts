@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { createReadStream, createWriteStream, rmSync } from 'node:fs'
+import { rename, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -17,7 +17,7 @@ export async function backup({ args: [file = ''], env, output }: Call): Promise<
   const config = readConfig(env)
   const write = (out: Writable) => besideServers(config, (connection) => backUp(connection, out))
   try {
-    const { rows } = file === '-' ? await write(process.stdout) : await intoNewFile(resolve(file), write)
+    const { rows } = await (file === '-' ? ontoStdout(write) : intoNewFile(resolve(file), write))
     output.err(`Backed up ${sumOf(rows)}${file === '-' ? '' : ` to ${file}`}.\n`)
     return exitCodes.done
   } catch (error) {
@@ -31,20 +31,45 @@ async function intoNewFile(file: string, write: (out: Writable) => Promise<Backu
   if (await stat(file).catch(() => null))
     throw new Failure(exitCodes.cannotWrite, `${file} is already there. Remove it, or name another file.`)
   const partial = `${file}.partial`
-  // Flushed to the disk before it is closed.
-  const out = createWriteStream(partial, { mode: 0o600, flush: true })
+  // Flushed to the disk before it is closed. Another backup may be writing there.
+  const out = createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true })
+  await once(out, 'open').catch((error: unknown) => {
+    throw (error as { code?: string }).code === 'EEXIST'
+      ? alreadyBegun(partial, error)
+      : notWritten(file, error)
+  })
+  const remove = () => rmSync(partial, { force: true })
+  process.once('exit', remove)
   try {
-    await once(out, 'open')
     const end = await write(out)
+    out.end()
     await finished(out)
     await rename(partial, file)
     return end
   } catch (error) {
     const failed = out.errored
     out.destroy()
-    await rm(partial, { force: true })
+    remove()
     throw failed ? notWritten(file, failed) : error
+  } finally {
+    process.off('exit', remove)
   }
+}
+
+async function ontoStdout(write: (out: Writable) => Promise<BackupEnd>): Promise<BackupEnd> {
+  const { stdout } = process
+  let failed: unknown = null
+  stdout.once('error', (error) => (failed = error))
+  try {
+    return await write(stdout)
+  } catch (error) {
+    throw failed === null ? error : notWritten('stdout', failed)
+  }
+}
+
+function alreadyBegun(partial: string, error: unknown): Failure {
+  const text = `${partial} is already there: another backup is writing it, or one was killed. Remove it if none is under way.`
+  return new Failure(exitCodes.cannotWrite, text, { cause: error })
 }
 
 function notWritten(file: string, error: unknown): Failure {

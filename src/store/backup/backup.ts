@@ -47,6 +47,7 @@ export async function backUp(connection: Connection, out: Writable): Promise<Bac
     ...connection,
     connectionTimeoutMillis: 10_000,
     application_name: 'threadmill backup',
+    keepAlive: true,
   })
   client.on('error', () => {})
   await client.connect()

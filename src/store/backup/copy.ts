@@ -57,7 +57,12 @@ class CopyOut extends Copy {
     const taken = this.#take(chunk)
     if (!taken || stream.isPaused()) return
     stream.pause()
-    void taken.finally(() => stream.resume())
+    const resume = () => void stream.resume()
+    // Nothing more is to be read then: what is told is the reason, not what follows from it.
+    taken.then(resume, (error: unknown) => {
+      this.handleError(error instanceof Error ? error : new Error(String(error)))
+      resume()
+    })
   }
 }
 

@@ -38,27 +38,24 @@ const longest = 4 * 1024 * 1024
 const waiting = 4 * 1024 * 1024
 
 export class FrameWriter {
+  readonly #out: Writable
   readonly #gzip = createGzip({ level: 1 })
   readonly #hash = createHash('sha256')
-  readonly #written: Promise<unknown>
   readonly #data = Buffer.alloc(dataSize)
   #filled = 0
   #failure: unknown = null
 
+  /** `out` is not ended: it may be stdout, which cannot be. */
   constructor(out: Writable) {
-    this.#gzip.pipe(out)
-    const done = Promise.withResolvers<void>()
+    this.#out = out
+    this.#gzip.pipe(out, { end: false })
     const fail = (error: Error) => {
       this.#failure ??= error
-      // Whoever waits for room must hear of it.
+      // Whoever waits for room, or for the end, must hear of it.
       this.#gzip.destroy(error)
-      done.reject(error)
     }
-    out.once('finish', () => done.resolve())
     out.once('error', fail)
     this.#gzip.once('error', fail)
-    done.promise.catch(() => {})
-    this.#written = done.promise
   }
 
   /** The SHA-256 of all that was written. */
@@ -96,11 +93,16 @@ export class FrameWriter {
     if (this.#gzip.writableNeedDrain) await once(this.#gzip, 'drain')
   }
 
-  /** Ends the file; resolves when all is written. */
+  /** Ends what is written; resolves when `out` has taken all of it. */
   async end(): Promise<void> {
     this.#flush()
+    if (this.#failure !== null) throw this.#failure
+    const packed = once(this.#gzip, 'end')
     this.#gzip.end()
-    await this.#written
+    await packed
+    await new Promise<void>((resolve, reject) => {
+      this.#out.write('', (error) => (error ? reject(error) : resolve()))
+    })
   }
 
   #flush(): void {

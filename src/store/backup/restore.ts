@@ -30,6 +30,7 @@ export async function restore(connection: Connection, source: Readable): Promise
     ...connection,
     connectionTimeoutMillis: 10_000,
     application_name: 'threadmill restore',
+    keepAlive: true,
   })
   client.on('error', () => {})
   await client.connect()
@@ -75,7 +76,7 @@ async function fillTables(
     const data = new TableData(frames)
     rows[table] = await copyIn(client, await copyInOf(client, table, columns), data).catch(
       (error: unknown) => {
-        if (!(error instanceof pg.DatabaseError)) throw error
+        if (!isOfRows(error)) throw error
         throw new DamagedBackup(`its rows of ${table} were not taken: ${error.message}`, { cause: error })
       },
     )
@@ -88,6 +89,11 @@ async function fillTables(
     if (rows[table] === undefined || rows[table] !== end.rows[table])
       throw new DamagedBackup(`it has not all rows of ${table}`)
   return rows
+}
+
+/** Whether Postgres refused the rows for what they are, and not because it has no room for them or stops. */
+function isOfRows(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && /^(22|23|42)/.test(error.code ?? '') && error.code !== '42501'
 }
 
 /** The rows of one table, up to the frame behind them. */
