@@ -80,7 +80,8 @@ export async function updateThread(
  */
 export const live = 'and exists (select from threads t where t.id = thread_id and t.deleted_at is null)'
 
-// A thread goes when its rows have gone, which a later call sees: each call removes a bounded number of rows.
+// A thread goes when its rows have gone, which a later call sees: each call removes a bounded number of rows. The purge of old logs
+// comes to rows of the log in an order of its own: what it has is left to it, or each would wait for the other.
 const purgeText = `
 with gone as materialized (
   select id from threads where deleted_at is not null order by deleted_at limit $1 for update skip locked
@@ -92,7 +93,8 @@ with gone as materialized (
     select x.thread_id, x.id from gone join run_steps x on x.thread_id = gone.id limit $2)
 ), e as (
   delete from run_events where (thread_id, run_id, term, last_no) in (
-    select x.thread_id, x.run_id, x.term, x.last_no from gone join run_events x on x.thread_id = gone.id limit $2)
+    select x.thread_id, x.run_id, x.term, x.last_no from gone join run_events x on x.thread_id = gone.id limit $2
+    for update of x skip locked)
 ), q as (
   delete from thread_queue where thread_id in (select id from gone)
 ), r as (
