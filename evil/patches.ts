@@ -186,4 +186,30 @@ export const evilPatches: EvilPatch[] = [
     ],
     tests: ['test/canaries.test.ts'],
   },
+  {
+    name: 'a turn that nobody pays',
+    harm: 'whoever deletes the thread while the model answers uses as many tokens as he likes',
+    edits: [
+      {
+        file: 'src/engine/run-task.ts',
+        find: 'if (!done) await chargeLost(',
+        replace: 'if (done && !done) await chargeLost(',
+      },
+    ],
+    tests: ['test/token-limits.test.ts'],
+    titles: 'a thread that is deleted while the model answers',
+  },
+  {
+    name: 'a key that is forgotten',
+    harm: 'a run that another node carries on is charged to nobody, and its key has tokens without end',
+    edits: [
+      {
+        file: 'src/http/run-actions.ts',
+        find: '...(key && { key })',
+        replace: '...(key && { kez: key })',
+      },
+    ],
+    tests: ['test/token-limits.test.ts'],
+    titles: 'held to its own limit on every node',
+  },
 ]

@@ -251,3 +251,12 @@ CREATE INDEX threads_by_metadata ON public.threads USING gin (metadata jsonb_pat
 CREATE UNIQUE INDEX threads_by_seq ON public.threads USING btree (project_id, seq);
 CREATE INDEX threads_deleted ON public.threads USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX threads_waiting ON public.threads USING btree (id) WHERE (waiting > 0);
+
+create table usage_days (
+  day integer not null,
+  project_id text not null,
+  key_id text not null,
+  node_id text not null,
+  tokens bigint not null,
+  constraint usage_days_pkey PRIMARY KEY (day, project_id, key_id, node_id)
+);

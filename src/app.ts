@@ -25,6 +25,7 @@ import type { Connection } from './store/pool.ts'
 import { hasOtherNodes } from './store/nodes.ts'
 import { modelSettings } from './store/project-models.ts'
 import { openStore, within, type Store } from './store/store.ts'
+import { readTokenLimits } from './store/usage-days.ts'
 import { createTraces } from './traces.ts'
 
 export interface App {
@@ -239,13 +240,17 @@ async function closeConnections(server: Server, closed: Promise<unknown>): Promi
 }
 
 /**
- * The keys of the database, and with them the model endpoints of projects. Throws ConfigError if there are no keys, and others
+ * The keys of the database, and with them the model endpoints of projects and the limits of tokens. Throws ConfigError if there are no keys, and others
  * would reach the server.
  */
 async function openKeys(config: Config, store: Store, log: Log, models: ProjectModels): Promise<KeyRing> {
   const { keysSecret: secret, keysRequired: required, secretsKey } = config
   const alsoRead = async () => {
-    const settings = await modelSettings(store.pool, secretsKey)
+    const [settings, tokens] = await Promise.all([
+      modelSettings(store.pool, secretsKey),
+      readTokenLimits(store.pool),
+    ])
+    store.tokenLimits.replace(tokens)
     models.replace(settings)
     for (const { id, key } of settings)
       if (key === undefined)

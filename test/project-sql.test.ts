@@ -24,7 +24,7 @@ const below =
   'what is below a thread that the same statement, or the one before in its transaction, found by its project'
 const index = 'looks in an index that knows no projects; the part around it takes those of the project alone'
 const operators = 'an operator names the key by its own id'
-const access = 'finds out which project a key is of'
+const access = 'finds out what a key may do, and in which project'
 
 /** How many uses of a table do not name its project, by statement, and why. */
 const listed: Record<string, [number, string]> = {
@@ -32,6 +32,7 @@ const listed: Record<string, [number, string]> = {
   'src/store/api-keys.ts expireText': [1, operators],
   'src/store/api-keys.ts revokeText': [1, operators],
   'src/store/api-keys.ts limitKeyText': [1, operators],
+  'src/store/api-keys.ts inheritText': [2, operators],
   'src/store/api-keys.ts hasApiKeys': [1, access],
   'src/store/api-keys.ts validText': [1, access],
   'src/store/api-keys.ts touchApiKeys': [1, access],
@@ -66,6 +67,8 @@ const listed: Record<string, [number, string]> = {
   'src/store/thread-write-sql.ts outcomes': [1, below],
   'src/store/threads.ts purgeText': [15, sweeps],
   'src/store/threads.ts strandedText': [1, sweeps],
+  'src/store/usage-days.ts limitsOfKeysText': [1, access],
+  'src/store/usage-days.ts forgetText': [1, sweeps],
 }
 
 /** Uses of tables of projects in this part and those inside it which do not name the project. */

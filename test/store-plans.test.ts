@@ -10,6 +10,7 @@ import { missingFiles } from '../src/store/files.ts'
 import { openItemsOfRuns } from '../src/store/run-writes.ts'
 import { countActiveRuns } from '../src/store/runs.ts'
 import { createPool } from '../src/store/pool.ts'
+import { chargeTokens } from '../src/store/usage-days.ts'
 import { hang, text, toolCalls } from './support/mock-model.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
 import { queue, replace, say } from './support/thread-queue.ts'
@@ -30,6 +31,7 @@ const tables = [
   'run_steps',
   'run_events',
   'idempotency_keys',
+  'usage_days',
   ...ofFiles,
 ]
 const ofTables = new RegExp(`\\b(${tables.join('|')})\\b`)
@@ -106,6 +108,7 @@ async function exerciseAll(): Promise<void> {
   await exerciseFiles()
   await exerciseKeys()
   await exerciseQueue()
+  await exerciseTokens()
   mock.reset()
   mock.next(hang())
   await threads.runs.create(thread, { assistant_id: assistant })
@@ -155,6 +158,17 @@ async function exerciseQueue(): Promise<void> {
   await mock.received(1)
   await threads.runs.create(thread, body, queue)
   await threads.delete(thread)
+}
+
+async function exerciseTokens(): Promise<void> {
+  const { tokenLimits, pool, node } = server.app.store
+  tokenLimits.replace({ keys: [], projects: [{ id: 'default', most: 1_000_000 }] })
+  const { assistant, thread } = await readyToRun(server)
+  mock.reset()
+  const run = await threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  assert.equal(run.status, 'completed')
+  await chargeTokens(pool, { project_id: 'default', key_id: '', node_id: node, tokens: 1 })
+  tokenLimits.replace({ keys: [], projects: [] })
 }
 
 async function exerciseFiles(): Promise<void> {
@@ -283,6 +297,7 @@ test('every statement of the store is among those that were caught', async () =>
   // Batches of one: a thread, its messages, a run, a turn's end, items that were open.
   for (const mixture of ['cm', 'm', 'r', 't', 'mt', 'tc'])
     assert.ok(names.has(`commit_thread_writes_${mixture}`), `${mixture} of ${[...names].join(', ')}`)
+  assert.ok([...names].some((name) => name.endsWith('_charging')))
   assert.ok(names.has('purge_threads') && names.has('claim_runs'))
   for (const table of ['assistants', 'threads', 'messages', 'runs']) {
     const texts = [...caught.keys()]
@@ -329,6 +344,8 @@ test('on full tables that were never analysed no statement reads a whole table o
   await server.db
     .sql(`insert into idempotency_keys (project_id, key, stamp, fingerprint, status, headers, created_at)
     select 'default', i, i, '', 200, '{}', i from generate_series(1, ${n}) i`)
+  await server.db.sql(`insert into usage_days (day, project_id, key_id, node_id, tokens)
+    select i % 3, 'project_' || i, 'key_' || i, 'node', 1 from generate_series(1, ${n}) i`)
   await server.db.sql(`insert into files (id, project_id, created_at, expires_at, filename, purpose, bytes)
     select 'file-' || i, 'default', 0, case when i % 10 = 0 then i end, 'x', 'assistants', 1 from generate_series(1, ${n}) i`)
   await server.db.sql(`insert into file_chunks (file_id, n, project_id, content)

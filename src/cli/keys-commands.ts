@@ -8,6 +8,12 @@ const perMinute: Option = {
   help: 'On each server; none takes the limit back',
 }
 
+const perDay: Option = {
+  type: 'string',
+  value: 'N',
+  help: 'Of models, on all servers together, from 00:00 UTC; none takes the limit back',
+}
+
 const database =
   'The database is named by DATA_DIR or DATABASE_URL, as for serve. Servers see the change within a second.'
 
@@ -64,7 +70,7 @@ ${database}`,
     name: 'keys limit',
     summary: 'Bounds what a key may do, and shows all its limits.',
     takes: ['KEY_ID'],
-    options: { 'requests-per-minute': perMinute },
+    options: { 'requests-per-minute': perMinute, 'tokens-per-day': perDay },
     details: database,
     run: async (call) => (await import('./limits.ts')).limitKey(call),
   },
@@ -86,6 +92,7 @@ ${database}`,
         value: 'N',
         help: 'Runs that have not ended, on all servers together; none takes the limit back',
       },
+      'tokens-per-day': perDay,
     },
     details: database,
     run: async (call) => (await import('./limits.ts')).limitProject(call),

@@ -19,6 +19,7 @@ async function limit(call: Call, of: 'key' | 'project'): Promise<number> {
   for (const [option, name] of [
     ['requests-per-minute', 'requests_per_minute'],
     ['concurrent-runs', 'concurrent_runs'],
+    ['tokens-per-day', 'tokens_per_day'],
   ] as const) {
     const text = call.options[option]
     if (typeof text === 'string') change[name] = countOf(option, text)
@@ -35,7 +36,7 @@ async function limit(call: Call, of: 'key' | 'project'): Promise<number> {
 
 function countOf(option: string, text: string): number | null {
   if (text === 'none') return null
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
   throw new Failure(
     exitCodes.usage,
     `--${option} must be a whole number from 1, or none, and it is "${text.slice(0, 100)}".`,

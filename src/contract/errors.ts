@@ -19,7 +19,7 @@ export type ErrorBody = Static<typeof ErrorResponse>
 
 interface ErrorKind {
   status: number
-  type: 'invalid_request_error' | 'server_error' | 'requests'
+  type: 'invalid_request_error' | 'server_error' | 'requests' | 'tokens'
   code: string | null
 }
 
@@ -72,6 +72,7 @@ export const errorKinds = {
   invalid_api_key: invalid('invalid_api_key', 401),
   rate_limited: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
   too_many_runs: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
+  tokens_spent: { status: 429, type: 'tokens', code: 'rate_limit_exceeded' },
   project_exists: invalid('project_exists'),
   secrets_key_missing: invalid('secrets_key_missing'),
   operators_only: invalid('operators_only', 403),

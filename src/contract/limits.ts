@@ -5,6 +5,8 @@ export interface Limits {
   requests_per_minute?: number
   /** Runs that have not ended, those that wait for outputs among them; of projects only. */
   concurrent_runs?: number
+  /** Of all turns that end on a day (UTC). */
+  tokens_per_day?: number
 }
 
 /** A limit that is taken back is null. */

@@ -80,6 +80,8 @@ export interface RunSettings {
   max_prompt_tokens: number | null
   max_completion_tokens: number | null
   truncation_strategy: TruncationStrategy
+  /** The id of the key that created it, if there was one. */
+  key?: string
   /** Only of runs that were created while traces were told. */
   trace?: RunTrace
 }

@@ -8,6 +8,7 @@ import {
   type Retained,
 } from '../store/retention.ts'
 import type { Store } from '../store/store.ts'
+import { forgetUsage } from '../store/usage-days.ts'
 
 /** Threads that a round looks at. */
 const roundSize = 200
@@ -18,7 +19,7 @@ const mostUnpurged = 1_000
 /** Seconds between a pass over all threads and the next. */
 const rest = 60
 
-/** Deletes threads by age: of all nodes one does it, in rounds of a few threads, so that nobody notices. */
+/** Deletes threads by age, and what days that are over have used: of all nodes one does it, in rounds of a few threads, so that nobody notices. */
 export class Retention {
   readonly #store: Store
   readonly #log: Log
@@ -48,6 +49,7 @@ export class Retention {
   async #some(): Promise<void> {
     const { pool, node, lease } = this.#store
     if (!(await isFirstNode(pool, node, lease.silence))) return this.#end()
+    if (this.#projects === null) await forgetUsage(pool)
     this.#projects ??= await retainedProjects(pool, this.#otherwise)
     if ((await unpurgedThreads(pool, mostUnpurged)) >= mostUnpurged) return
     for (let left = roundSize; left > 0;) {

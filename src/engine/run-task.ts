@@ -7,7 +7,7 @@ import { runEvent } from '../domain/closing.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { leaseOf, type Lease, type RunEvent, type RunFailure } from '../domain/run.ts'
 import { Turn, type TurnRows } from '../domain/turn.ts'
-import { noUsage } from '../domain/usage.ts'
+import { noUsage, type Usage } from '../domain/usage.ts'
 import { reasonOf, type Log } from '../log.ts'
 import { buildContext, type TurnContext } from '../memory/context.ts'
 import { ModelError, type Model, type ModelEnd } from '../models/model.ts'
@@ -17,6 +17,7 @@ import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
 import { noRows, type WrittenRows } from '../store/thread-write.ts'
 import { ModelCall } from './model-call.ts'
+import { chargeLost, isMetered, spentTokens, tooManyTurns } from './run-bounds.ts'
 import { TurnLog } from './turn-log.ts'
 
 /** Milliseconds between two tries of a commit that the database cannot take now. */
@@ -103,6 +104,10 @@ export class RunTask {
   }
 
   async #execute(): Promise<void> {
+    if (isMetered(this.#deps.store, this.#run)) {
+      const spent = await spentTokens(this.#deps.store, this.#run)
+      if (spent !== null) return this.#refuse(spent)
+    }
     const context = await buildContext(
       this.#deps.store,
       this.#run,
@@ -112,7 +117,22 @@ export class RunTask {
     const ids = { message: newId('message'), messageStep: newId('step'), callStep: newId('step') }
     const turn = new Turn(this.#run, context.firstSeq, ids)
     const outcome = await this.#converse(turn, context)
-    if (outcome !== null) await this.#finish(turn, context, outcome)
+    const usage = this.#usageOf(turn, context, outcome)
+    const done = outcome !== null && (await this.#finish(turn, outcome, usage))
+    if (!done) await chargeLost(this.#deps.store, this.#deps.log, this.#run, usage.total_tokens)
+  }
+
+  /** Ends the run before its turn: the model is not called. */
+  async #refuse(error: RunFailure): Promise<void> {
+    this.#over = true
+    const now = this.#deps.store.clock.now()
+    const event: RunEvent = { type: 'fail', error, usage: noUsage, lease: this.#lease, now }
+    await this.#commit(event, (next) => rowsOf(next, { steps: [], messages: [] }, now))
+  }
+
+  /** What the turn has cost so far, estimated if the model did not say. */
+  #usageOf(turn: Turn, context: TurnContext, outcome: Outcome | null): Usage {
+    return outcome && 'end' in outcome ? outcome.end.usage : turn.estimateUsage(promptTokensOf(context))
   }
 
   /**
@@ -227,30 +247,32 @@ export class RunTask {
     return true
   }
 
-  /** The commit that ends the turn. */
-  async #finish(turn: Turn, context: TurnContext, outcome: Outcome): Promise<void> {
+  /** The commit that ends the turn; false if the run does not take it any more. */
+  async #finish(turn: Turn, outcome: Outcome, usage: Usage): Promise<boolean> {
     this.#over = true
     clearTimeout(this.#starting ?? undefined)
     const now = this.#deps.store.clock.now()
     if ('interrupted' in outcome && outcome.interrupted === 'release') {
       const open = turn.storedItems()
-      await this.#commit(this.#event('release'), (next) => rowsOf(next, open, now))
-      return
+      return this.#commit(this.#event('release'), (next) => rowsOf(next, open, now))
     }
-    const usage = 'end' in outcome ? outcome.end.usage : turn.estimateUsage(promptTokensOf(context))
     let reason: IncompleteReason | undefined
     if ('end' in outcome) {
       if (outcome.end.finish === 'content_filter') reason = 'content_filter'
       // What a turn cost is told by its steps: also one that was cut before it said anything is an answer.
       else turn.ensureMessage(now)
     }
-    await this.#commit(this.#endEvent(turn, outcome, usage), (next) => {
+    const { store } = this.#deps
+    const asks = turn.calls.length > 0 && isMetered(store, this.#run)
+    // What cannot be read now is found out by the next turn.
+    const spent = asks ? await spentTokens(store, this.#run, usage.total_tokens).catch(() => null) : null
+    return this.#commit(this.#endEvent(turn, outcome, usage, spent), (next) => {
       const { rows, events } = turn.end(next, usage, now, next.state.status === 'failed' ? reason : undefined)
       return { rows: written(rows), events: [...events, runEvent(next)] }
     })
   }
 
-  #endEvent(turn: Turn, outcome: Outcome, usage: typeof noUsage): RunEvent {
+  #endEvent(turn: Turn, outcome: Outcome, usage: Usage, spent: RunFailure | null): RunEvent {
     const by = { lease: this.#lease, now: this.#deps.store.clock.now() }
     if ('overBudget' in outcome)
       return { type: 'truncate', reason: outcome.overBudget, usage: noUsage, ...by }
@@ -272,6 +294,7 @@ export class RunTask {
       case 'tool_calls':
         if (!first) return { type: 'finish', usage, ...by }
         // Not asked for: nobody would read their outputs.
+        if (spent) return { type: 'fail', error: spent, usage, ...by }
         if (this.#run.state.turns + 1 >= this.#deps.maxTurns)
           return { type: 'fail', error: tooManyTurns(this.#deps.maxTurns), usage, ...by }
         return { type: 'ask_tools', calls: [first, ...rest], usage, ...by }
@@ -370,11 +393,6 @@ export class RunTask {
 
 function written(rows: TurnRows): WrittenRows {
   return { ...noRows, ...rows }
-}
-
-function tooManyTurns(most: number): RunFailure {
-  const message = `The model asked for tools again when it had answered ${most} times, as often as it may in one run (MAX_RUN_TURNS).`
-  return { code: 'rate_limit_exceeded', message }
 }
 
 function promptTokensOf(context: TurnContext): number {

@@ -42,8 +42,9 @@ export function answerError(
   if (error.status === 401) reply.header('www-authenticate', 'Bearer')
   if (['not_ready', 'idempotency_key_in_use', 'too_many_runs'].includes(error.key))
     reply.header('retry-after', '1')
-  // SDKs repeat a 503 by themselves, and what may have been done must not be done twice (wire.md §1).
-  if (error.key === 'outcome_unknown') reply.header('x-should-retry', 'false')
+  // SDKs repeat a 503 by themselves, and what may have been done must not be done twice (wire.md §1). Nor is it of use to ask for
+  // what is there again tomorrow.
+  if (error.key === 'outcome_unknown' || error.key === 'tokens_spent') reply.header('x-should-retry', 'false')
   return reply.code(status).send(body)
 }
 

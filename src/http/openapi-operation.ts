@@ -187,7 +187,7 @@ function answerOf(operation: Operation, components: Components): ResponseObject 
 /** Headers of the answers with these statuses. */
 const onErrors: Record<number, string[]> = {
   409: ['retry-after'],
-  429: ['retry-after'],
+  429: ['retry-after', 'x-should-retry'],
   503: ['retry-after', 'x-should-retry'],
 }
 

@@ -177,5 +177,8 @@ const headers: Document['components']['headers'] = {
   }),
   'idempotent-replayed': header('`true` if this was answered before, to the same Idempotency-Key'),
   'retry-after': header('Seconds after which to try again, if nothing was done', { type: 'integer' }),
-  'x-should-retry': header('`false` if it is not known whether something was done', { type: 'string' }),
+  'x-should-retry': header(
+    '`false` if it is not known whether something was done, or asking again is of no use today',
+    { type: 'string' },
+  ),
 }

@@ -12,7 +12,7 @@ import { enterThread } from '../store/enter-thread.ts'
 import { answeredTerm } from '../store/event-log.ts'
 import { keepAnswerAlone, KeyTaken, type Keeping, type KeptAnswer } from '../store/idempotency.ts'
 import { applyRunEvent, type ChangedRun, type RunKey } from '../store/run-writes.ts'
-import { countActiveRuns, updateRunMetadata } from '../store/runs.ts'
+import { updateRunMetadata } from '../store/runs.ts'
 import { stepsOfRun } from '../store/steps.ts'
 import type { HttpContext } from './context.ts'
 import {
@@ -27,6 +27,7 @@ import { refuseMissingFiles } from './named-files.ts'
 import { newMessage, newRun, newThread } from './new-records.ts'
 import { rejoinPart } from './rejoin.ts'
 import { checkId } from './route.ts'
+import { checkRunLimits } from './run-limits.ts'
 import { RunStream } from './run-stream.ts'
 import { queueFull, policyHeaders, tellPolicy } from './thread-policy.ts'
 import { checkResources, threadResources } from './tool-resources.ts'
@@ -153,29 +154,18 @@ function logCreated({ log }: HttpContext, { request }: FastifyReply, run: RunRec
   if (log.verbose) log.debug('a run was created', { request: request.id, run: run.id, thread: run.thread_id })
 }
 
-/** The run as it is to be written, with what its request says of traces. */
-function traced({ store }: HttpContext, { request }: FastifyReply, { run, agent }: PendingRun): RunRecord {
-  if (store.traces === null) return run
-  const trace = store.traces.settings(request.headers['traceparent']?.toString(), agent)
-  return { ...run, settings: { ...run.settings, trace } }
+/** The run as it is to be written, with whose key it was made by, and what its request says of traces. */
+function signed({ store }: HttpContext, { request }: FastifyReply, { run, agent }: PendingRun): RunRecord {
+  const { key } = request.principal
+  if (key === null && store.traces === null) return run
+  const trace = store.traces?.settings(request.headers['traceparent']?.toString(), agent)
+  return { ...run, settings: { ...run.settings, ...(key && { key }), ...(trace && { trace }) } }
 }
 
 const ownedBy = (run: RunRecord, owner: string | null): RunRecord => ({
   ...run,
   state: newRunState(owner, run.state.deadline),
 })
-
-/** Throws ApiError if the project has as many runs as it may have at a time; two nodes that ask at once may let in one more each. */
-async function checkRoom({ store }: HttpContext, { request }: FastifyReply): Promise<void> {
-  const { project, limits } = request.principal
-  for (const {
-    limits: { concurrent_runs: most },
-  } of limits) {
-    if (most === undefined || (await countActiveRuns(store.pool, project, most)) < most) continue
-    const text = `The project ${project} may have ${most} runs at a time. Try again when one of them has ended.`
-    throw new ApiError('too_many_runs', text)
-  }
-}
 
 /** Commits a run and announces it. */
 export async function commitRun(
@@ -184,8 +174,8 @@ export async function commitRun(
   pending: PendingRun,
   keeping: Keeping<RunRecord>,
 ): Promise<RunRecord> {
-  if (reply.request.principal.limits.length > 0) await checkRoom(context, reply)
-  const ready = traced(context, reply, pending)
+  if (reply.request.principal.limits.length > 0) await checkRunLimits(context, reply)
+  const ready = signed(context, reply, pending)
   return withOwner(context, async (owner) => {
     const run = await pending.commit(ownedBy(ready, owner), keeping)
     pending.tell(reply)
@@ -204,8 +194,8 @@ export async function streamRun(
 ): Promise<void> {
   const { newThread, commit, headers, tell } = pending
   const keeping = keep.stream(() => ({ term: logStart.term, waits: 0 }), headers)
-  if (reply.request.principal.limits.length > 0) await checkRoom(context, reply)
-  const ready = traced(context, reply, pending)
+  if (reply.request.principal.limits.length > 0) await checkRunLimits(context, reply)
+  const ready = signed(context, reply, pending)
   return withOwner(context, async (owner) => {
     const key = ownedBy(ready, owner)
     const { stream, result: run } = await streaming(context, key, () => commit(key, keeping))

@@ -63,6 +63,8 @@ const revokeText = `
 update api_keys set revoked_at = coalesce(revoked_at, floor(threadmill_now())::bigint)
 where id = $1 returning ${columns}`
 
+const inheritText = 'update api_keys set limits = (select limits from api_keys where id = $2) where id = $1'
+
 /** Tells all servers that keys, or what else goes by this number, have changed: part of each such transaction. */
 export async function accessChanged(client: pg.ClientBase): Promise<void> {
   await client.query(changedText)
@@ -102,8 +104,8 @@ export async function getApiKey(pool: pg.Pool, project: string, id: string): Pro
 }
 
 /**
- * Puts a new key in the place of one, which stays valid for `grace` seconds, or less if it expires before. Answers the new
- * one; null if there is no such key, or it was revoked.
+ * Puts a new key with the same limits in the place of one, which stays valid for `grace` seconds, or less if it expires before.
+ * Answers the new one; null if there is no such key, or it was revoked.
  */
 export async function rotateApiKey(
   pool: pg.Pool,
@@ -116,7 +118,9 @@ export async function rotateApiKey(
     const [old] = rows
     if (!old || old.revoked_at !== null) return null
     await client.query(expireText, [id, grace])
-    return insertIn(client, old.project_id, { ...fresh, name: old.name }, null)
+    const made = await insertIn(client, old.project_id, { ...fresh, name: old.name }, null)
+    await client.query(inheritText, [fresh.id, id])
+    return made
   })
 }
 

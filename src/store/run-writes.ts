@@ -79,6 +79,7 @@ export async function commitTransition(
     withdraws: isTerminal(next.state.status) && waited,
     rows,
     log: batchRow(run.id, batch, tail),
+    charge: store.tokenLimits.chargeOf(run, next, store.node),
     kept,
   })
   if (written.outcome === 'gone') return { kind: 'gone' }

@@ -23,6 +23,7 @@ import { announce, type RunKey } from './run-writes.ts'
 import { getRun } from './runs.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
+import { TokenLimits } from './usage-days.ts'
 
 export type Readiness = 'ready' | 'database unavailable' | 'database full' | 'database too new'
 
@@ -37,6 +38,8 @@ export interface Store {
   /** For how many more runs. */
   readonly room: Room
   readonly recent: Recent
+  /** Who may use how many tokens a day. */
+  readonly tokenLimits: TokenLimits
   /** What this server counts of itself. */
   readonly metrics: Metrics
   /** How runs are told as traces, if they are. */
@@ -133,6 +136,7 @@ export async function openStore(options: {
     lease,
     room,
     recent,
+    tokenLimits: new TokenLimits(),
     metrics,
     traces,
     readRun: async (key) =>

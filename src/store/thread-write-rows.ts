@@ -4,6 +4,7 @@ import { creationBatch } from '../domain/event-log.ts'
 import { isWaiting } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
 import type { ThreadWrite } from './thread-write.ts'
+import type { Charge } from './usage-days.ts'
 
 // Writes as the rows that their statement takes (thread-write-sql.ts).
 
@@ -19,12 +20,22 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => st
     () => JSON.stringify(batch.flatMap(removedRows)),
     () => logRows(batch),
     () => JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
+    () => JSON.stringify(batch.flatMap((write, n) => (chargeOf(write) ? { n, ...chargeOf(write) } : []))),
   ]
 }
 
 /** Whether some of these writes have an answer to be kept. */
 export function keeps(batch: readonly ThreadWrite[]): boolean {
   return batch.some(({ kept }) => kept)
+}
+
+/** Whether some of these writes have tokens to be counted. */
+export function charges(batch: readonly ThreadWrite[]): boolean {
+  return batch.some(chargeOf)
+}
+
+function chargeOf(write: ThreadWrite): Charge | null {
+  return (write.kind === 'advance' && write.charge) || null
 }
 
 /** The messages that a write inserts: they take the thread's next numbers, in this order. */

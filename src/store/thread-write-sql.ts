@@ -13,7 +13,7 @@
 const passed = `n, kind, project_id, thread_id, seqs, release, now, message_id, run_id, run_ord, assistant_id, created_at, settings,
     metadata, status, version, owner_node, lease_epoch, deadline, front`
 
-/** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept. */
+/** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept, $7 = tokens used. */
 export const op = `op as materialized (
   select * from jsonb_to_recordset($1::jsonb) as x(
     n int, kind text, project_id text, thread_id text, seqs int, release boolean, now bigint, message_id text,
@@ -206,6 +206,16 @@ export const kept = `kept as (
     n int, project_id text, key text, stamp bigint, fingerprint text, status int, headers jsonb, body text,
     stream jsonb), verdict
   where verdict.base[x.n + 1] <> -1
+)`
+
+/** In one order, so that two that count for the same never wait for each other. */
+export const charged = `charged as (
+  insert into usage_days (day, project_id, key_id, node_id, tokens)
+  select floor(threadmill_now() / 86400)::int, x.project_id, x.key_id, x.node_id, sum(x.tokens)
+  from jsonb_to_recordset($7::jsonb) as x(n int, project_id text, key_id text, node_id text, tokens bigint), verdict
+  where verdict.base[x.n + 1] <> -1
+  group by 2, 3, 4 order by 2, 3, 4
+  on conflict (day, project_id, key_id, node_id) do update set tokens = usage_days.tokens + excluded.tokens
 )`
 
 export const outcomes = `select h.n, h.active_run_id as run_id, h.policy, verdict.base[h.n + 1] as base,

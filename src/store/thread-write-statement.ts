@@ -1,5 +1,5 @@
 import * as parts from './thread-write-sql.ts'
-import { keeps } from './thread-write-rows.ts'
+import { charges, keeps } from './thread-write-rows.ts'
 import type { ThreadWrite } from './thread-write.ts'
 
 // The statement for a batch: of its parts, those that the batch needs. Each mixture is prepared once on a connection; there
@@ -36,10 +36,12 @@ export function statementFor(batch: readonly ThreadWrite[], waits: boolean): Sta
   // What is rare, or waits anyway, is not worth statements of its own.
   const whole = waits || kept || batch.some(isRare)
   const needs = whole ? all : needsOf(batch)
-  const name = nameOf(needs, whole) + (waits ? '_waiting' : '') + (kept ? '_keeping' : '')
+  const charged = charges(batch)
+  const name =
+    nameOf(needs, whole) + (waits ? '_waiting' : '') + (kept ? '_keeping' : '') + (charged ? '_charging' : '')
   const known = made.get(name)
   if (known) return known
-  const statement = { name, ...numbered(textOf(needs, whole, waits, kept)) }
+  const statement = { name, ...numbered(textOf(needs, { whole, waits, kept, charged })) }
   made.set(name, statement)
   return statement
 }
@@ -76,7 +78,14 @@ function nameOf(needs: Needs, whole: boolean): string {
   return `commit_thread_writes_${letters.join('')}`
 }
 
-function textOf(needs: Needs, whole: boolean, waits: boolean, kept: boolean): string {
+interface Variant {
+  whole: boolean
+  waits: boolean
+  kept: boolean
+  charged: boolean
+}
+
+function textOf(needs: Needs, { whole, waits, kept, charged }: Variant): string {
   const { creates, runs, messages, turns, changes } = needs
   const chosen = [
     parts.op,
@@ -97,6 +106,7 @@ function textOf(needs: Needs, whole: boolean, waits: boolean, kept: boolean): st
     changes ? parts.changedStep : null,
     runs || turns ? parts.logged : null,
     kept ? parts.kept : null,
+    charged ? parts.charged : null,
   ]
   const text = 'with ' + chosen.filter((part) => part !== null).join(', ') + '\n' + parts.outcomes
   return waits ? text.replaceAll(' skip locked', '') : text

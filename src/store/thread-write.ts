@@ -8,6 +8,7 @@ import type { KeptAnswer } from './idempotency.ts'
 import { queryOnce, Unsendable } from './pool.ts'
 import { writeParameters } from './thread-write-rows.ts'
 import { statementFor } from './thread-write-statement.ts'
+import type { Charge } from './usage-days.ts'
 
 // What may be written to a thread, and its commit: many writes in one statement (thread-write-sql.ts).
 
@@ -46,6 +47,8 @@ type ThreadChange =
       withdraws?: boolean
       rows: WrittenRows
       log?: LogRow | null
+      /** Tokens that it adds to those of a day, if anyone counts them. */
+      charge?: Charge | null
     }
   /** Events that belong to no change. Needs the run to be under `lease` still. */
   | { kind: 'log'; thread: ThreadKey; lease: Lease; log: LogRow }

@@ -74,7 +74,13 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: OpenAIRun,
       policy: 'applies',
       headers: ['x-tools-not-run'],
-      errors: ['active_run_blocks_run', 'too_many_runs', 'unknown_parameter', 'tool_not_available'],
+      errors: [
+        'active_run_blocks_run',
+        'too_many_runs',
+        'tokens_spent',
+        'unknown_parameter',
+        'tool_not_available',
+      ],
     },
     async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
       refuseV2Keys('run', body, MemgptCreateRun)
@@ -101,6 +107,7 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['x-tools-not-run', 'x-thread-policy'],
       errors: [
         'too_many_runs',
+        'tokens_spent',
         'not_found',
         'active_run_blocks_run',
         'thread_queue_full',

@@ -86,6 +86,7 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
         'not_found',
         'malformed_id',
         'too_many_runs',
+        'tokens_spent',
         'model_not_found',
         'tool_choice_unknown',
         'tool_not_available',
@@ -112,6 +113,7 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       errors: [
         'active_run_blocks_run',
         'too_many_runs',
+        'tokens_spent',
         'model_not_found',
         'tool_choice_unknown',
         'tool_not_available',
