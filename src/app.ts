@@ -86,14 +86,25 @@ const defaults = {
   followMs: 14_000,
 }
 
-/** Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. */
-export async function startApp(config: Config, log: Log, tuning: Tuning = {}): Promise<App> {
+/**
+ * Starts everything: store, engine, HTTP. What was started is stopped again when a later part fails. `broken`, which must not come
+ * later, breaks the start off where that would leave an embedded Postgres behind.
+ */
+export async function startApp(
+  config: Config,
+  log: Log,
+  tuning: Tuning = {},
+  broken?: AbortSignal,
+): Promise<App> {
   const started: (() => Promise<unknown>)[] = []
   const stopAll = () => stopEach(started)
   try {
     if (config.modelUrl) await refuseOwnAddress(config.modelUrl, config.host, config.port)
-    const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir: config.dataDir, log })
+    const { dataDir } = config
+    const embedded = config.databaseUrl ? null : await startEmbeddedPostgres({ dataDir, log, signal: broken })
     if (embedded) started.push(() => embedded.stop())
+    // What is under way by then fails, whatever it waits for.
+    if (embedded) broken?.addEventListener('abort', () => void embedded.stop())
     const observing = startObserving(config, log, tuning)
     started.push(observing.stop)
     const store = await connect(embedded, config, log, observing, tuning)

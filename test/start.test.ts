@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -181,6 +181,33 @@ test('a signal that is repeated after a second ends it at once, and the next sta
   assert.deepEqual(postgresOf(dataDir), [])
 })
 
+test('a signal that comes while it starts ends it at once, in order, and leaves no process behind', async (t) => {
+  const early = join(folder, 'early')
+  const command: StartOptions['command'] = [process.execPath, join(root, 'src/main.ts')]
+  const moments: [what: string, come: () => boolean][] = [
+    [
+      'initdb',
+      () => existsSync(early) && readdirSync(early).some((name) => name.startsWith('postgres.init-')),
+    ],
+    ['postgres', () => existsSync(join(early, 'postgres/postmaster.pid'))],
+  ]
+  t.after(() => endPostgres(early))
+  for (const [what, come] of moments) {
+    const started = start(t, { command, env: { DATA_DIR: early, PORT: '0' } })
+    while (!come()) await new Promise(setImmediate)
+    started.child.kill('SIGTERM')
+    assert.equal(await started.ended(), 0, `${what}: ${started.output()}`)
+    assert.match(started.output(), /SIGTERM: stopping/, what)
+    assert.doesNotMatch(started.output(), /serves the OpenAI/, what)
+    assert.deepEqual(postgresOf(early), [], what)
+    assert.deepEqual(
+      readdirSync(early).filter((name) => name.startsWith('postgres.init-')),
+      [],
+      what,
+    )
+  }
+})
+
 test('a second server on the same DATA_DIR is refused by name, and the first one goes on', async (t) => {
   const first = await serve(t, dataDir)
   const said = await refusal(t, { env: { PORT: String(await freePort()), DATA_DIR: dataDir } })
@@ -217,6 +244,8 @@ test('a setting that cannot be used is refused by its name', async (t) => {
     assert.match(said, says)
     assert.doesNotMatch(said, /hidden-word/)
   }
+  const host = { HOST: 'no-such-host.invalid', REQUIRE_KEYS: '1' }
+  assert.match(await refusalOf(t, host), /cannot listen on HOST and PORT as they are set: .*no-such-host/)
 })
 
 test('a database that cannot be reached is refused without its password', async (t) => {

@@ -15,7 +15,7 @@ export function explain(error: unknown): { text: string; exitCode: number } {
       exitCodes.unavailable,
     )
   }
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') {
+  if (['EACCES', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(String(code))) {
     return said(`cannot listen on HOST and PORT as they are set: ${reasonOf(error)}`, exitCodes.config)
   }
   return {

@@ -20,19 +20,38 @@ export async function serve(env: Environment, output: Output): Promise<number> {
   process.on('unhandledRejection', (error) =>
     log.error('a promise was rejected unheard', { reason: reasonOf(error) }),
   )
-  const app = await startApp(config, log)
-  // Before it says that it serves: whoever reads that may stop it at once.
-  const stopped = stopOnSignals(app, output)
-  output.out(banner(app))
+  const broken = new AbortController()
+  const starting = startApp(config, log, {}, broken.signal)
+  // Before it serves: a start may take minutes, and leaves no Postgres behind when it is broken off.
+  const server: Server = {
+    async stop() {
+      broken.abort()
+      if (config.databaseUrl === null) await starting.then((app) => app.stop()).catch(() => {})
+    },
+    abort: () => broken.abort(),
+  }
+  const stopped = stopOnSignals(server, output)
+  try {
+    const app = await starting
+    if (broken.signal.aborted) return await stopped
+    server.stop = () => app.stop()
+    server.abort = () => app.abort()
+    output.out(banner(app))
+  } catch (error) {
+    if (!broken.signal.aborted) throw error
+  }
   return stopped
 }
 
-function stopOnSignals(app: App, output: Output): Promise<never> {
+/** How what is started, or about to be, ends. */
+type Server = Pick<App, 'stop' | 'abort'>
+
+function stopOnSignals(server: Server, output: Output): Promise<never> {
   let stoppingSince: number | null = null
   const onSignal = (signal: NodeJS.Signals) => {
     if (stoppingSince !== null) {
       if (performance.now() - stoppingSince <= impatientAfterMs) return
-      app.abort()
+      server.abort()
       process.exit(exitCodes.fault)
     }
     stoppingSince = performance.now()
@@ -42,10 +61,10 @@ function stopOnSignals(app: App, output: Output): Promise<never> {
     // Whatever hangs, for instance a database that no longer answers, does not keep the process.
     setTimeout(() => {
       output.err('threadmill: stopping took too long; what was acknowledged is in the database.\n')
-      app.abort()
+      server.abort()
       process.exit(exitCodes.fault)
     }, stopWithinMs).unref()
-    app.stop().then(
+    server.stop().then(
       () => process.exit(exitCodes.done),
       (error: unknown) => {
         output.err(`${explain(error).text}\n`)

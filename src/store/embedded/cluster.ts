@@ -13,18 +13,19 @@ export const databaseUser = 'threadmill'
 
 const unfinished = 'postgres.init-'
 
-/** Makes the cluster in `pgdata` if there is none, and refuses one that this PostgreSQL cannot serve. */
+/** Makes the cluster in `pgdata` if there is none, and refuses one that this PostgreSQL cannot serve. `signal` ends it. */
 export async function ensureCluster(
   dir: string,
   pgdata: string,
   account: Account | null,
   binaries: Binaries,
+  signal?: AbortSignal,
 ): Promise<void> {
   try {
     for (const name of await readdir(dir))
       if (name.startsWith(unfinished)) await rm(join(dir, name), { recursive: true, force: true })
     const major = await majorOf(pgdata)
-    if (major === null) return await createCluster(dir, pgdata, account, binaries)
+    if (major === null) return await createCluster(dir, pgdata, account, binaries, signal)
     if (major !== binaries.major)
       throw new StoreStartError(
         `${pgdata} was made by PostgreSQL ${major}, and this is PostgreSQL ${binaries.major}, which cannot read it. ` +
@@ -59,12 +60,13 @@ async function createCluster(
   pgdata: string,
   account: Account | null,
   binaries: Binaries,
+  signal?: AbortSignal,
 ): Promise<void> {
   const partial = join(dir, unfinished + randomBytes(6).toString('hex'))
   try {
     await mkdir(partial, { mode: 0o700 })
     if (account !== null) await lchown(partial, account.uid, account.gid)
-    await initialise(partial, pgdata, account, binaries)
+    await initialise(partial, pgdata, account, binaries, signal)
     await rename(partial, pgdata)
     await syncFolder(dir)
   } catch (error) {
@@ -82,10 +84,11 @@ async function initialise(
   pgdata: string,
   account: Account | null,
   binaries: Binaries,
+  signal?: AbortSignal,
 ): Promise<void> {
   let output = ''
   for (const characterType of characterTypes) {
-    const result = await runInitdb(partial, characterType, account, binaries)
+    const result = await runInitdb(partial, characterType, account, binaries, signal)
     if (result.code === 0) return
     output = result.output
     if (!/invalid locale name/.test(output)) break
@@ -98,6 +101,7 @@ function runInitdb(
   characterType: string,
   account: Account | null,
   binaries: Binaries,
+  signal?: AbortSignal,
 ): Promise<{ code: number | null; output: string }> {
   const args = [
     `--pgdata=${partial}`,
@@ -114,13 +118,16 @@ function runInitdb(
   ]
   return new Promise((resolve, reject) => {
     // Of its own process group, as the postmaster is: Ctrl-C is for the server to judge.
-    const options = { ...runAs(account), cwd: '/', env: binaries.env, detached: true }
+    const options = { ...runAs(account), cwd: '/', env: binaries.env, detached: true, signal }
     const child = spawn(binaries.initdb, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     const collect = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-16_000))
     child.stdout.on('data', collect)
     child.stderr.on('data', collect)
-    child.on('error', (error) => reject(explainProgram(error, binaries.initdb)))
+    child.on('error', (error) => {
+      // One that was told to end is waited for: it removes what it has made.
+      if (child.pid === undefined) reject(explainProgram(error, binaries.initdb))
+    })
     child.on('close', (code) => resolve({ code, output }))
   })
 }

@@ -15,6 +15,7 @@ import { chooseDataPlace, hasCluster, type DataPlace } from './data-place.ts'
 import { explainSystemError, StoreStartError } from './errors.ts'
 import { adoptOrClear, clearRemains, refuseIfServedElsewhere } from './orphan.ts'
 import { connectWhenReady, launch, outputOf, shutDown, type Cluster, type Postmaster } from './postmaster.ts'
+import { signal } from './processes.ts'
 import { answers, makeSocketFolder, removeSocketFolder, socketFolderOf, socketPort } from './socket-folder.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -45,6 +46,8 @@ export interface EmbeddedConnection {
 export interface EmbeddedOptions {
   dataDir: string
   log: Log
+  /** Breaks off the start, which then rejects and leaves no process behind. */
+  signal?: AbortSignal
 }
 
 const database = 'threadmill'
@@ -93,13 +96,14 @@ async function startLocked(
 ): Promise<EmbeddedPostgres> {
   const { dir, account } = place
   const binaries = await prepareBinaries(account, dir)
-  await ensureCluster(dir, pgdata, account, binaries)
+  await ensureCluster(dir, pgdata, account, binaries, options.signal)
   const socketFolder = await makeSocketFolder(dir, account)
   const cluster: Cluster = { dir, pgdata, socketFolder, account, binaries }
 
   const orphan = await adoptOrClear(cluster)
-  const { postmaster, client } = orphan ?? (await startAnew(cluster))
+  const { postmaster, client } = orphan ?? (await breakable(cluster, options.signal))
   try {
+    options.signal?.throwIfAborted()
     await ensureDatabase(client)
   } catch (error) {
     await shutDown(postmaster.identity)
@@ -123,6 +127,21 @@ async function startLocked(
   }
 }
 
+/** As `startAnew`, which ends when the signal comes: its postmaster is told to stop, and no other is started. */
+async function breakable(cluster: Cluster, stop?: AbortSignal): ReturnType<typeof startAnew> {
+  let latest: Postmaster | null = null
+  const end = () => latest && signal(latest.identity, 'SIGINT')
+  stop?.addEventListener('abort', end)
+  try {
+    return await startAnew(cluster, (postmaster) => {
+      latest = postmaster
+      stop?.throwIfAborted()
+    })
+  } finally {
+    stop?.removeEventListener('abort', end)
+  }
+}
+
 async function startAnew(
   cluster: Cluster,
   launched: (postmaster: Postmaster) => void = () => {},
@@ -131,8 +150,8 @@ async function startAnew(
   const until = performance.now() + 10_000
   for (;;) {
     const postmaster = await launch(cluster)
-    launched(postmaster)
     try {
+      launched(postmaster)
       return { postmaster, client: await connectWhenReady(cluster, postmaster) }
     } catch (error) {
       await shutDown(postmaster.identity)
