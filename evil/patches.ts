@@ -212,4 +212,30 @@ export const evilPatches: EvilPatch[] = [
     tests: ['test/token-limits.test.ts'],
     titles: 'held to its own limit on every node',
   },
+  {
+    name: 'a thread counted too early',
+    harm: 'writes that wait for others find room that these have taken',
+    edits: [
+      {
+        file: 'src/store/thread-write-sql.ts',
+        find: '+ h.next_seq - (select next_seq from threads where id = h.thread_id limit 1) > b.most',
+        replace: '> b.most',
+      },
+    ],
+    tests: ['test/size-limits.test.ts'],
+    titles: 'had to wait while another came in',
+  },
+  {
+    name: 'a body that is read to its end',
+    harm: 'a key that may send little makes the server read 32 MiB',
+    edits: [
+      {
+        file: 'src/http/size-limits.ts',
+        find: 'if (left >= 0) return done(null, data)',
+        replace: 'if (left >= -Infinity) return done(null, data)',
+      },
+    ],
+    tests: ['test/size-limits.test.ts'],
+    titles: 'larger than its key or project may send',
+  },
 ]

@@ -12,6 +12,7 @@ import { countActiveRuns } from '../src/store/runs.ts'
 import { createPool } from '../src/store/pool.ts'
 import { chargeTokens } from '../src/store/usage-days.ts'
 import { hang, text, toolCalls } from './support/mock-model.ts'
+import { newMessage } from './support/records.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
 import { queue, replace, say } from './support/thread-queue.ts'
 
@@ -108,7 +109,7 @@ async function exerciseAll(): Promise<void> {
   await exerciseFiles()
   await exerciseKeys()
   await exerciseQueue()
-  await exerciseTokens()
+  await exerciseLimits()
   mock.reset()
   mock.next(hang())
   await threads.runs.create(thread, { assistant_id: assistant })
@@ -160,10 +161,13 @@ async function exerciseQueue(): Promise<void> {
   await threads.delete(thread)
 }
 
-async function exerciseTokens(): Promise<void> {
+async function exerciseLimits(): Promise<void> {
   const { tokenLimits, pool, node } = server.app.store
   tokenLimits.replace({ keys: [], projects: [{ id: 'default', most: 1_000_000 }] })
   const { assistant, thread } = await readyToRun(server)
+  const message = newMessage(thread)
+  const bounded = { kind: 'append', thread: { id: thread, project_id: 'default' } } as const
+  await server.app.store.write({ ...bounded, messages: [message], mostMessages: 1 })
   mock.reset()
   const run = await threads.runs.createAndPoll(thread, { assistant_id: assistant })
   assert.equal(run.status, 'completed')
@@ -298,6 +302,7 @@ test('every statement of the store is among those that were caught', async () =>
   for (const mixture of ['cm', 'm', 'r', 't', 'mt', 'tc'])
     assert.ok(names.has(`commit_thread_writes_${mixture}`), `${mixture} of ${[...names].join(', ')}`)
   assert.ok([...names].some((name) => name.endsWith('_charging')))
+  assert.ok([...names].some((name) => name.endsWith('_bounded')))
   assert.ok(names.has('purge_threads') && names.has('claim_runs'))
   for (const table of ['assistants', 'threads', 'messages', 'runs']) {
     const texts = [...caught.keys()]

@@ -14,6 +14,19 @@ const perDay: Option = {
   help: 'Of models, on all servers together, from 00:00 UTC; none takes the limit back',
 }
 
+const sizes: Record<string, Option> = {
+  'body-bytes': {
+    type: 'string',
+    value: 'N',
+    help: 'Of a request, files aside, if less than the server takes; none takes the limit back',
+  },
+  'thread-messages': {
+    type: 'string',
+    value: 'N',
+    help: 'Of a thread, beyond which nobody adds one; none takes the limit back',
+  },
+}
+
 const database =
   'The database is named by DATA_DIR or DATABASE_URL, as for serve. Servers see the change within a second.'
 
@@ -70,7 +83,7 @@ ${database}`,
     name: 'keys limit',
     summary: 'Bounds what a key may do, and shows all its limits.',
     takes: ['KEY_ID'],
-    options: { 'requests-per-minute': perMinute, 'tokens-per-day': perDay },
+    options: { 'requests-per-minute': perMinute, 'tokens-per-day': perDay, ...sizes },
     details: database,
     run: async (call) => (await import('./limits.ts')).limitKey(call),
   },
@@ -93,6 +106,7 @@ ${database}`,
         help: 'Runs that have not ended, on all servers together; none takes the limit back',
       },
       'tokens-per-day': perDay,
+      ...sizes,
     },
     details: database,
     run: async (call) => (await import('./limits.ts')).limitProject(call),

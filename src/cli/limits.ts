@@ -20,6 +20,8 @@ async function limit(call: Call, of: 'key' | 'project'): Promise<number> {
     ['requests-per-minute', 'requests_per_minute'],
     ['concurrent-runs', 'concurrent_runs'],
     ['tokens-per-day', 'tokens_per_day'],
+    ['body-bytes', 'body_bytes'],
+    ['thread-messages', 'thread_messages'],
   ] as const) {
     const text = call.options[option]
     if (typeof text === 'string') change[name] = countOf(option, text)

@@ -34,6 +34,7 @@ export const errorKinds = {
   active_run_blocks_message_delete: invalid(null),
   active_run_blocks_run: invalid(null),
   thread_queue_full: invalid('thread_queue_full', 429),
+  thread_too_long: invalid('thread_too_long'),
   run_takes_no_outputs: invalid(null),
   outputs_do_not_match: invalid(null),
   run_not_cancellable: invalid(null),

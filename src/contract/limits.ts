@@ -7,6 +7,10 @@ export interface Limits {
   concurrent_runs?: number
   /** Of all turns that end on a day (UTC). */
   tokens_per_day?: number
+  /** Bytes of a request's body, files aside. */
+  body_bytes?: number
+  /** Messages of a thread, beyond which clients add none. */
+  thread_messages?: number
 }
 
 /** A limit that is taken back is null. */
@@ -16,4 +20,14 @@ export type LimitsChange = { [K in keyof Limits]?: number | null }
 export interface Scope {
   name: string
   limits: Limits
+}
+
+/** The smallest limit of a kind, and what it is of; null if there is none. */
+export function leastOf(scopes: readonly Scope[], kind: keyof Limits): { name: string; most: number } | null {
+  let least: { name: string; most: number } | null = null
+  for (const { name, limits } of scopes) {
+    const most = limits[kind]
+    if (most !== undefined && (!least || most < least.most)) least = { name, most }
+  }
+  return least
 }

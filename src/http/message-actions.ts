@@ -7,6 +7,8 @@ import type { Keeping } from '../store/idempotency.ts'
 import type { HttpContext } from './context.ts'
 import { refuseMissingFiles } from './named-files.ts'
 import { newMessage } from './new-records.ts'
+import type { Principal } from './principal.ts'
+import { mostMessages, threadTooLong } from './size-limits.ts'
 import { queueFull } from './thread-policy.ts'
 
 /**
@@ -15,18 +17,19 @@ import { queueFull } from './thread-policy.ts'
  */
 export async function addMessage(
   { store, threadPolicy }: HttpContext,
-  project_id: string,
+  principal: Principal,
   thread: string,
   body: CreateMessage,
   policy: ThreadPolicy | null,
   keeping: Keeping<MessageRecord>,
 ): Promise<MessageRecord> {
+  const { project: project_id } = principal
   await refuseMissingFiles(store.pool, project_id, { messages: [body] })
   const message = newMessage(project_id, thread, store.clock.now(), body)
   const key = { id: thread, project_id }
   const written = await enterThread(
     store,
-    { kind: 'append', thread: key, messages: [message] },
+    { kind: 'append', thread: key, messages: [message], mostMessages: mostMessages(principal) },
     (own) => policy ?? own ?? threadPolicy,
     () => keeping(message),
   )
@@ -36,5 +39,6 @@ export async function addMessage(
     throw new ApiError('active_run_blocks_message', text)
   }
   if (written.outcome === 'full') throw queueFull(thread)
+  if (written.outcome === 'long') throw threadTooLong(principal, thread, 'thread_id')
   return message
 }

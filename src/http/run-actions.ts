@@ -28,6 +28,8 @@ import { newMessage, newRun, newThread } from './new-records.ts'
 import { rejoinPart } from './rejoin.ts'
 import { checkId } from './route.ts'
 import { checkRunLimits } from './run-limits.ts'
+import type { Principal } from './principal.ts'
+import { mostMessages, refuseLongThread, threadTooLong } from './size-limits.ts'
 import { RunStream } from './run-stream.ts'
 import { queueFull, policyHeaders, tellPolicy } from './thread-policy.ts'
 import { checkResources, threadResources } from './tool-resources.ts'
@@ -57,12 +59,13 @@ export interface PendingRun {
 /** Makes a run on a thread. `policy` is what the request names. Throws ApiError for what cannot be run. */
 export async function newRunOnThread(
   context: HttpContext,
-  project_id: string,
+  principal: Principal,
   thread: string,
   body: CreateRun,
   policy: ThreadPolicy | null,
 ): Promise<PendingRun> {
   const { store, runTtl, threadPolicy } = context
+  const { project: project_id } = principal
   const assistant = await assistantFor(context, project_id, body.assistant_id)
   const now = store.clock.now()
   const run = newRun({ assistant, thread, now, ttl: runTtl, body })
@@ -75,7 +78,7 @@ export async function newRunOnThread(
     const key = { id: thread, project_id }
     const written = await enterThread(
       store,
-      { kind: 'create_run', thread: key, messages, run },
+      { kind: 'create_run', thread: key, messages, run, mostMessages: mostMessages(principal) },
       (own) => policy ?? own ?? threadPolicy,
       (entering = run) => keeping(entering),
     )
@@ -85,20 +88,25 @@ export async function newRunOnThread(
       throw new ApiError('active_run_blocks_run', text)
     }
     if (written.outcome === 'full') throw queueFull(thread)
+    if (written.outcome === 'long') throw threadTooLong(principal, thread, addsTo(bodies))
     return written.run ?? run
   }
   const tell = (reply: FastifyReply) => tellNotRun(context, reply, run)
   return { run, agent: assistant.name, newThread: null, commit, headers: notRunHeaders(run), tell }
 }
 
+/** What makes a thread longer: a run that brings nothing adds no more than its answer. */
+const addsTo = (bodies: readonly unknown[]) => (bodies.length > 0 ? 'additional_messages' : 'thread_id')
+
 /** Makes a thread, with this policy, and a run on it. Throws ApiError for what cannot be run. */
 export async function newThreadWithRun(
   context: HttpContext,
-  project: string,
+  principal: Principal,
   body: CreateThreadAndRun,
   policy: ThreadPolicy | null,
 ): Promise<PendingRun> {
   const { store, runTtl } = context
+  const { project } = principal
   const assistant = await assistantFor(context, project, body.assistant_id)
   const now = store.clock.now()
   checkResources(body.thread?.tool_resources, 'thread.tool_resources')
@@ -106,6 +114,7 @@ export async function newThreadWithRun(
   const thread = newThread(project, now, { ...body.thread, tool_resources }, policy)
   const run = newRun({ assistant, thread: thread.id, now, ttl: runTtl, body })
   const bodies: CreateMessage[] = body.thread?.messages ?? []
+  refuseLongThread(principal, bodies, 'thread.messages')
   refuseForbiddenModel(context, run)
   await refuseDemandedTools(store.pool, run, bodies)
   await refuseMissingFiles(store.pool, project, { messages: bodies, resources: tool_resources })

@@ -31,6 +31,7 @@ import { serviceRoutes } from './routes/service.ts'
 import { stepRoutes } from './routes/steps.ts'
 import { threadRoutes } from './routes/threads.ts'
 import { v1FileRoutes } from './routes/v1-files.ts'
+import { boundedBody } from './size-limits.ts'
 import { refuseSlowBodies } from './slow-bodies.ts'
 import { registerV1Era } from './v1-era.ts'
 
@@ -99,20 +100,20 @@ export function buildServer(context: HttpContext): FastifyInstance {
   // Before the body is read, and after CORS has said who may read the answer.
   app.decorateRequest('principal')
   const rates = new RateLimits(context.monotonic)
-  app.addHook('preParsing', (request, reply, _body, done) => {
+  app.addHook('preParsing', (request, reply, body, done) => {
     checkAccess(request, context)
     checkOverride(request.headers)
     const admit = (principal: Principal) => {
       request.principal = principal
       if (principal.limits.length > 0) rates.admit(principal.limits, reply)
       if (request.is404) throw unknownUrl(request.method, request.originalUrl)
+      return principal.limits.length > 0 ? boundedBody(request, body) : body
     }
     const found = request.routeOptions.config.operation?.admin
       ? identifyAdmin(context.adminKey, request)
       : identify(context.keys, context.openDoor, request, reply)
-    if (found instanceof Promise) return void found.then(admit).then(() => done(), done)
-    admit(found)
-    done()
+    if (found instanceof Promise) return void found.then(admit).then((bounded) => done(null, bounded), done)
+    done(null, admit(found))
   })
   app.addHook('onSend', async (request, reply) => {
     answered(context, request, reply)

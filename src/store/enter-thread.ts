@@ -15,6 +15,7 @@ export type Entered =
   | { outcome: 'gone' }
   | { outcome: 'locked'; runId: string }
   | { outcome: 'full' }
+  | { outcome: 'long' }
 
 /**
  * Commits the write as `policyOf` says, which is told the thread's own policy. `keptFor` gives the answer that is kept
@@ -29,7 +30,7 @@ export async function enterThread(
   const run = 'run' in write ? write.run : undefined
   for (;;) {
     const now = await store.write({ ...write, kept: keptFor(run) })
-    if (now.outcome === 'gone') return now
+    if (now.outcome === 'gone' || now.outcome === 'long') return now
     if (now.outcome === 'ok') return { outcome: 'ok', run }
     if (now.outcome !== 'locked') throw new Error(`a thread was entered with the outcome ${now.outcome}`)
     const policy = policyOf(now.policy)
@@ -38,7 +39,7 @@ export async function enterThread(
     const front = policy === 'replace'
     const kept = keptFor(waiting)
     const later = await store.write({ ...write, kind: 'enqueue', run: waiting, front, kept })
-    if (later.outcome === 'gone' || later.outcome === 'full') return later
+    if (later.outcome === 'gone' || later.outcome === 'full' || later.outcome === 'long') return later
     // The run that held it has ended since.
     if (later.outcome !== 'ok') continue
     // What waits is there whether or not this succeeds, and must not be sent again: a sweep cancels what is left.

@@ -21,6 +21,7 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => st
     () => logRows(batch),
     () => JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
     () => JSON.stringify(batch.flatMap((write, n) => (chargeOf(write) ? { n, ...chargeOf(write) } : []))),
+    () => JSON.stringify(batch.flatMap(boundRows)),
   ]
 }
 
@@ -36,6 +37,16 @@ export function charges(batch: readonly ThreadWrite[]): boolean {
 
 function chargeOf(write: ThreadWrite): Charge | null {
   return (write.kind === 'advance' && write.charge) || null
+}
+
+/** Whether some of these writes may find their threads too long. */
+export function bounds(batch: readonly ThreadWrite[]): boolean {
+  return batch.some((write) => 'mostMessages' in write && write.mostMessages !== undefined)
+}
+
+function boundRows(write: ThreadWrite, n: number) {
+  if (!('mostMessages' in write) || write.mostMessages === undefined) return []
+  return [{ n, fresh: inserted(write).length, most: write.mostMessages }]
 }
 
 /** The messages that a write inserts: they take the thread's next numbers, in this order. */

@@ -13,7 +13,7 @@
 const passed = `n, kind, project_id, thread_id, seqs, release, now, message_id, run_id, run_ord, assistant_id, created_at, settings,
     metadata, status, version, owner_node, lease_epoch, deadline, front`
 
-/** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept, $7 = tokens used. */
+/** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept, $7 = tokens used, $8 = how long threads may get. */
 export const op = `op as materialized (
   select * from jsonb_to_recordset($1::jsonb) as x(
     n int, kind text, project_id text, thread_id text, seqs int, release boolean, now bigint, message_id text,
@@ -73,7 +73,7 @@ export const advanced = `advanced as (
 export const notAdvanced = `advanced as (select null::text as id where false),
 renamed as (select null::text as id, null::jsonb as metadata where false)`
 
-export const go = `go as materialized (
+const goUnless = `go as materialized (
   select 0::bigint as base, false as waits, ${passed}
   from op where kind = 'create_thread' and thread_id in (select id from new_thread)
   union all
@@ -84,7 +84,25 @@ export const go = `go as materialized (
       then run_id in (select id from advanced)
     when kind = 'enqueue' then (active_run_id is not null or waiting > 0) and waiting < most
     else active_run_id is null and (leave or waiting = 0)
-  end
+  end`
+export const go = `${goUnless}
+)`
+export const goUnlessLong = `${goUnless}
+    and n not in (select n from crowd where long)
+)`
+
+/**
+ * Which threads would get longer than they may, what waits for them counted. Messages are looked at only if the counter, which no
+ * thread has more messages than, does not say that there is room. What others have added since the statement took its view of them is
+ * not in that view, but in the counter of the row that was locked.
+ */
+export const crowd = `crowd as materialized (
+  select b.n,
+    case when h.waiting = 0 and h.next_seq + b.fresh <= b.most then false
+      else b.fresh + (select count(*) from (select from messages where thread_id = h.thread_id limit b.most + 1) m)
+        + (select coalesce(sum(jsonb_array_length(messages)), 0) from thread_queue where thread_id = h.thread_id)
+        + h.next_seq - (select next_seq from threads where id = h.thread_id limit 1) > b.most end as long
+  from jsonb_to_recordset($8::jsonb) as b(n int, fresh int, most int), held h where h.n = b.n
 )`
 
 /**
@@ -218,9 +236,13 @@ export const charged = `charged as (
   on conflict (day, project_id, key_id, node_id) do update set tokens = usage_days.tokens + excluded.tokens
 )`
 
-export const outcomes = `select h.n, h.active_run_id as run_id, h.policy, verdict.base[h.n + 1] as base,
+const outcomesOf = `select h.n, h.active_run_id as run_id, h.policy, verdict.base[h.n + 1] as base,
   case when verdict.base[h.n + 1] = -1 then
-      case when h.release and h.waiting > 0 and not h.leave then 'awaited'
+      case`
+const ofLong = `
+        when h.n in (select n from crowd where long) then 'long'`
+const ofAll = `
+        when h.release and h.waiting > 0 and not h.leave then 'awaited'
         when h.kind in ('advance', 'delete_thread', 'log') then
           case when h.present_version is null and (select id from runs
             where thread_id = h.thread_id and id = h.run_id limit 1) is not null
@@ -240,3 +262,5 @@ select op.n, null, null, verdict.base[op.n + 1],
   null
 from verdict, op where op.n not in (select n from held)
 order by n`
+export const outcomes = `${outcomesOf}${ofAll}`
+export const outcomesUnlessLong = `${outcomesOf}${ofLong}${ofAll}`

@@ -1,5 +1,5 @@
 import * as parts from './thread-write-sql.ts'
-import { charges, keeps } from './thread-write-rows.ts'
+import { bounds, charges, keeps } from './thread-write-rows.ts'
 import type { ThreadWrite } from './thread-write.ts'
 
 // The statement for a batch: of its parts, those that the batch needs. Each mixture is prepared once on a connection; there
@@ -37,11 +37,11 @@ export function statementFor(batch: readonly ThreadWrite[], waits: boolean): Sta
   const whole = waits || kept || batch.some(isRare)
   const needs = whole ? all : needsOf(batch)
   const charged = charges(batch)
-  const name =
-    nameOf(needs, whole) + (waits ? '_waiting' : '') + (kept ? '_keeping' : '') + (charged ? '_charging' : '')
+  const bounded = bounds(batch)
+  const name = nameOf(needs, { whole, waits, kept, charged, bounded })
   const known = made.get(name)
   if (known) return known
-  const statement = { name, ...numbered(textOf(needs, { whole, waits, kept, charged })) }
+  const statement = { name, ...numbered(textOf(needs, { whole, waits, kept, charged, bounded })) }
   made.set(name, statement)
   return statement
 }
@@ -72,27 +72,38 @@ function needsOf(batch: readonly ThreadWrite[]): Needs {
   return needs
 }
 
-function nameOf(needs: Needs, whole: boolean): string {
-  if (whole) return 'commit_thread_writes'
-  const letters = Object.entries(needs).map(([need, needed]) => (needed ? need[0] : ''))
-  return `commit_thread_writes_${letters.join('')}`
-}
-
+/** What is not of the batch's own making, or rare. */
 interface Variant {
   whole: boolean
   waits: boolean
   kept: boolean
+  /** Tokens are counted. */
   charged: boolean
+  /** Threads have a length. */
+  bounded: boolean
 }
 
-function textOf(needs: Needs, { whole, waits, kept, charged }: Variant): string {
+function nameOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant): string {
+  const letters = Object.entries(needs).map(([need, needed]) => (needed ? need[0] : ''))
+  const parts = [
+    whole ? '' : `_${letters.join('')}`,
+    waits ? '_waiting' : '',
+    kept ? '_keeping' : '',
+    charged ? '_charging' : '',
+    bounded ? '_bounded' : '',
+  ]
+  return `commit_thread_writes${parts.join('')}`
+}
+
+function textOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant): string {
   const { creates, runs, messages, turns, changes } = needs
   const chosen = [
     parts.op,
     turns ? parts.held : parts.heldWithoutRuns,
     creates ? parts.newThread : parts.noNewThread,
     turns ? parts.advanced : parts.notAdvanced,
-    parts.go,
+    bounded ? parts.crowd : null,
+    bounded ? parts.goUnlessLong : parts.go,
     parts.verdict,
     parts.touched,
     runs ? parts.newRun : null,
@@ -108,7 +119,8 @@ function textOf(needs: Needs, { whole, waits, kept, charged }: Variant): string 
     kept ? parts.kept : null,
     charged ? parts.charged : null,
   ]
-  const text = 'with ' + chosen.filter((part) => part !== null).join(', ') + '\n' + parts.outcomes
+  const outcomes = bounded ? parts.outcomesUnlessLong : parts.outcomes
+  const text = 'with ' + chosen.filter((part) => part !== null).join(', ') + '\n' + outcomes
   return waits ? text.replaceAll(' skip locked', '') : text
 }
 

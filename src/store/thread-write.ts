@@ -20,18 +20,18 @@ type ThreadChange =
   /** A new thread, its first messages, and perhaps the run that holds it. */
   | { kind: 'create_thread'; thread: ThreadRecord; messages: MessageRecord[]; run?: RunRecord }
   /** Needs a thread without an active run. */
-  | { kind: 'append'; thread: ThreadKey; messages: MessageRecord[] }
-  | { kind: 'create_run'; thread: ThreadKey; messages: MessageRecord[]; run: RunRecord }
+  | ({ kind: 'append'; thread: ThreadKey; messages: MessageRecord[] } & Bounded)
+  | ({ kind: 'create_run'; thread: ThreadKey; messages: MessageRecord[]; run: RunRecord } & Bounded)
   | { kind: 'delete_message'; thread: ThreadKey; messageId: string }
   /** Needs a thread that a run holds, and room among what waits for it. A run in it must be a waiting one. */
-  | {
+  | ({
       kind: 'enqueue'
       thread: ThreadKey
       messages: MessageRecord[]
       run?: RunRecord
       /** It goes before all that were not to replace a run. */
       front: boolean
-    }
+    } & Bounded)
   /** Gives a thread that nobody holds to what waits for it. */
   | { kind: 'promote'; thread: ThreadKey }
   /** Needs the run to be at `version` still. */
@@ -62,6 +62,11 @@ type ThreadChange =
       now: number
       log?: LogRow | null
     }
+
+interface Bounded {
+  /** With its messages the thread must not have more than these, what waits for it counted. */
+  mostMessages?: number
+}
 
 export interface ThreadKey {
   project_id: string
@@ -103,6 +108,8 @@ export type WriteOutcome =
   | { outcome: 'free' }
   /** As much as may waits for the thread. */
   | { outcome: 'full' }
+  /** The thread would have more messages than it may. */
+  | { outcome: 'long' }
   /** The run is no longer at the version that the write was computed from. */
   | { outcome: 'stale' }
 

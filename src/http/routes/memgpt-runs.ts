@@ -19,6 +19,7 @@ import { getThread } from '../../store/threads.ts'
 import type { HttpContext } from '../context.ts'
 import type { Keep } from '../idempotency.ts'
 import { outputsOf, pageOf, refuseV2Keys, runFields } from '../memgpt-input.ts'
+import type { Principal } from '../principal.ts'
 import { checkId, route } from '../route.ts'
 import {
   cancelRun,
@@ -82,12 +83,12 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
         'tool_not_available',
       ],
     },
-    async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
+    async ({ request, reply, policy, params: { thread_id }, body, keep }) => {
       refuseV2Keys('run', body, MemgptCreateRun)
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
       const additional_instructions = body.additional_instructions ?? null
       const fields = { ...runFields(body), additional_instructions }
-      const pending = await newRunOnThread(context, project, thread_id, fields, policy)
+      const pending = await newRunOnThread(context, request.principal, thread_id, fields, policy)
       return begin(reply, pending, keep)
     },
   )
@@ -110,16 +111,17 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
         'tokens_spent',
         'not_found',
         'active_run_blocks_run',
+        'thread_too_long',
         'thread_queue_full',
         'unknown_parameter',
         'tool_not_available',
       ],
     },
-    async ({ reply, project, policy, body, keep }) => {
+    async ({ request, reply, policy, body, keep }) => {
       refuseV2Keys('run', body, MemgptCreateThreadRun)
       refuseV2Keys('thread', body.thread, MemgptCreateThreadRun.properties.thread, 'thread.')
       checkId('assistant', 'assistant_id', body.assistant_id, dialect)
-      const pending = await onThreadOrNew(context, project, body, policy)
+      const pending = await onThreadOrNew(context, request.principal, body, policy)
       return begin(reply, pending, keep)
     },
   )
@@ -127,18 +129,18 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
 
 async function onThreadOrNew(
   context: HttpContext,
-  project: string,
+  principal: Principal,
   body: MemgptCreateThreadRun,
   policy: ThreadPolicy | null,
 ): Promise<PendingRun> {
   const { id, messages, metadata } = body.thread
-  const known = id ? await getThread(context.store.pool, project, id) : null
+  const known = id ? await getThread(context.store.pool, principal.project, id) : null
   if (known) {
     const additional_messages = messages ?? []
-    return newRunOnThread(context, project, known.id, { ...runFields(body), additional_messages }, policy)
+    return newRunOnThread(context, principal, known.id, { ...runFields(body), additional_messages }, policy)
   }
   const thread = { messages: messages ?? [], metadata: metadata ?? {} }
-  return newThreadWithRun(context, project, { ...runFields(body), thread }, policy)
+  return newThreadWithRun(context, principal, { ...runFields(body), thread }, policy)
 }
 
 function readRoutes(app: FastifyInstance, context: HttpContext): void {

@@ -23,6 +23,7 @@ import { pageOf, refuseV2Keys } from '../memgpt-input.ts'
 import { addMessage } from '../message-actions.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
+import { refuseLongThread } from '../size-limits.ts'
 import { policyHeaders, tellPolicy } from '../thread-policy.ts'
 
 // Threads and messages in the memgpt dialect (memgpt-dialect.md §5).
@@ -58,8 +59,9 @@ function threadRoutes(app: FastifyInstance, { store }: HttpContext): void {
       headers: ['x-thread-policy'],
       errors: ['unknown_parameter'],
     },
-    async ({ reply, project, policy, body, keep }) => {
+    async ({ request, reply, project, policy, body, keep }) => {
       refuseV2Keys('thread', body, MemgptCreateThread)
+      refuseLongThread(request.principal, body.messages ?? [], 'messages')
       const { messages: texts, metadata } = body
       const now = store.clock.now()
       const thread = newThread(project, now, { metadata: metadata ?? null }, policy)
@@ -160,15 +162,17 @@ function messageRoutes(app: FastifyInstance, context: HttpContext): void {
       body: MemgptCreateMessage,
       answer: OpenAIMessage,
       policy: 'applies',
-      errors: ['active_run_blocks_message', 'unknown_parameter'],
+      errors: ['active_run_blocks_message', 'thread_too_long', 'unknown_parameter'],
     },
-    async ({ project, policy, params: { thread_id }, body, keep }) => {
+    async ({ request, policy, params: { thread_id }, body, keep }) => {
       refuseV2Keys('message', body, MemgptCreateMessage)
       const { role, content, file_ids, metadata } = body
       const attachments = (file_ids ?? []).map((file_id) => ({ file_id, tools: [] }))
       const message = { role, content, attachments, metadata: metadata ?? null }
       const keeping = keep.answer(toMemgptMessage)
-      return toMemgptMessage(await addMessage(context, project, thread_id, message, policy, keeping))
+      return toMemgptMessage(
+        await addMessage(context, request.principal, thread_id, message, policy, keeping),
+      )
     },
   )
 

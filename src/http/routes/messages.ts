@@ -76,10 +76,12 @@ function changeRoutes(app: FastifyInstance, context: HttpContext): void {
       body: CreateMessage,
       answer: MessageObject,
       policy: 'applies',
-      errors: ['active_run_blocks_message'],
+      errors: ['active_run_blocks_message', 'thread_too_long'],
     },
-    async ({ project, policy, params: { thread_id }, body, keep }) =>
-      toMessage(await addMessage(context, project, thread_id, body, policy, keep.answer(toMessage))),
+    async ({ request, policy, params: { thread_id }, body, keep }) =>
+      toMessage(
+        await addMessage(context, request.principal, thread_id, body, policy, keep.answer(toMessage)),
+      ),
   )
 
   route(

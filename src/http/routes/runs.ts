@@ -92,8 +92,10 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
         'tool_not_available',
       ],
     },
-    async ({ reply, project, policy, body, keep }) =>
-      begin(reply, await newThreadWithRun(context, project, body, policy), body.stream === true, keep),
+    async ({ request, reply, policy, body, keep }) => {
+      const pending = await newThreadWithRun(context, request.principal, body, policy)
+      return begin(reply, pending, body.stream === true, keep)
+    },
   )
 
   route(
@@ -112,6 +114,7 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['openai-poll-after-ms', 'x-tools-not-run'],
       errors: [
         'active_run_blocks_run',
+        'thread_too_long',
         'too_many_runs',
         'tokens_spent',
         'model_not_found',
@@ -119,8 +122,8 @@ function createRoutes(app: FastifyInstance, context: HttpContext): void {
         'tool_not_available',
       ],
     },
-    async ({ reply, project, policy, params: { thread_id }, body, keep }) => {
-      const pending = await newRunOnThread(context, project, thread_id, body, policy)
+    async ({ request, reply, policy, params: { thread_id }, body, keep }) => {
+      const pending = await newRunOnThread(context, request.principal, thread_id, body, policy)
       return begin(reply, pending, body.stream === true, keep)
     },
   )

@@ -14,6 +14,7 @@ import { noStoreHeaders, tellNoStore } from '../hosted-tools.ts'
 import { refuseMissingFiles } from '../named-files.ts'
 import { newMessage, newThread } from '../new-records.ts'
 import { route } from '../route.ts'
+import { refuseLongThread } from '../size-limits.ts'
 import { policyHeaders, tellPolicy } from '../thread-policy.ts'
 import { checkResources } from '../tool-resources.ts'
 
@@ -43,7 +44,8 @@ function createAndListRoutes(app: FastifyInstance, context: HttpContext): void {
       headers: ['x-tools-not-run', 'x-thread-policy'],
       errors: ['not_found'],
     },
-    async ({ reply, project, policy, body, keep }) => {
+    async ({ request, reply, project, policy, body, keep }) => {
+      refuseLongThread(request.principal, body.messages ?? [], 'messages')
       checkResources(body.tool_resources)
       await refuseMissingFiles(pool, project, { messages: body.messages, resources: body.tool_resources })
       const now = store.clock.now()
