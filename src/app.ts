@@ -117,7 +117,7 @@ export async function startApp(
 
     const engine = engineOf(config, store, models, log, tuning)
     const [stopping, closing] = [new AbortController(), new AbortController()]
-    const streams = new OpenStreams()
+    const streams = new OpenStreams(log)
     observing.metrics.sources.streams = () => streams.count
     const http = buildServer({
       store,

@@ -40,6 +40,34 @@ export function createLog(
   }
 }
 
+/** Milliseconds from one line of a warning that repeats itself to its next. */
+const betweenRepeats = 10_000
+
+/** A warning that an outage makes come again and again: its first is written at once, and later ones stand for all since. */
+export class RepeatedWarning {
+  readonly #log: Log
+  readonly #message: string
+  readonly #now: () => number
+  #saidAt = -Infinity
+  #unsaid = 0
+
+  /** `now`: milliseconds of a clock that never steps back. */
+  constructor(log: Log, message: string, now: () => number = () => performance.now()) {
+    this.#log = log
+    this.#message = message
+    this.#now = now
+  }
+
+  /** Counts one; `times` in the line is how many it stands for. */
+  say(fields: LogFields): void {
+    this.#unsaid += 1
+    if (this.#now() - this.#saidAt < betweenRepeats) return
+    this.#log.warn(this.#message, { ...fields, times: this.#unsaid })
+    this.#saidAt = this.#now()
+    this.#unsaid = 0
+  }
+}
+
 /** What an unknown thrown value says of itself, without its stack. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

@@ -1,7 +1,15 @@
+import { RepeatedWarning, type Log } from '../log.ts'
+
 /** The event streams that are open on this server. */
 export class OpenStreams {
+  /** Each stream tries again within a moment, so that one outage makes many of these. */
+  readonly unread: RepeatedWarning
   readonly #open = new Set<object>()
   #onNone: () => void = () => {}
+
+  constructor(log: Log) {
+    this.unread = new RepeatedWarning(log, 'a stream could not read its run')
+  }
 
   get count(): number {
     return this.#open.size

@@ -56,12 +56,7 @@ export class RunStream {
     this.#follower.begin(run, from, {
       deliver: (event, place) => this.#send(event, showPlace(place)),
       ready: () => stream.ready(),
-      failed: (error) =>
-        this.#context.log.warn('a stream could not read its run', {
-          run: run.id,
-          thread: run.thread_id,
-          reason: reasonOf(error),
-        }),
+      failed: (error) => this.#unread(error),
     })
     // Whoever comes after the end has nothing to wait for.
     if (isTerminal(run.state.status)) void this.#finish(run)
@@ -128,7 +123,7 @@ export class RunStream {
       this.#heard = false
       return
     }
-    const { store, log } = this.#context
+    const { store } = this.#context
     const { project_id, thread_id, id } = this.#key
     try {
       const run = await getRun(store.pool, project_id, thread_id, id)
@@ -136,9 +131,14 @@ export class RunStream {
       await this.#follower.read()
       if (run === null) this.#endWithout()
       else if (isTerminal(run.state.status)) await this.#finish(run)
-    } catch {
-      log.warn('a stream could not look up its run', { run: id, thread: thread_id })
+    } catch (error) {
+      this.#unread(error)
     }
+  }
+
+  #unread(error: unknown): void {
+    const { id: run, thread_id: thread } = this.#key
+    this.#context.streams.unread.say({ run, thread, reason: reasonOf(error) })
   }
 
   /** Ends the stream of a run that has ended, with what the log tells, or should have told. */

@@ -71,7 +71,7 @@ async function buildOne(): Promise<FastifyInstance> {
     listModels: () => Promise.resolve([]),
     allowsModel: () => true,
     // No process of a simulation stops in order: they are killed.
-    streams: new OpenStreams(),
+    streams: new OpenStreams(createLog('silent')),
     stopping: new AbortController().signal,
     closing: new AbortController().signal,
   }

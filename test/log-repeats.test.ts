@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLog, RepeatedWarning } from '../src/log.ts'
+import { gate, text } from './support/mock-model.ts'
+import { getEvents, OpenStream } from './support/run-events.ts'
+import { readyToRun, startServer } from './support/server.ts'
+
+// What an outage makes happen many times a second is not logged many times a second.
+
+function lines() {
+  const all: string[] = []
+  const log = createLog('warn', (line) => all.push(line) > 0)
+  const said = (what: string) =>
+    all.filter((line) => line.includes(what)).map((line) => JSON.parse(line) as object)
+  return { log, said }
+}
+
+test('a warning that repeats itself is written at once, and then every 10 s with how often it came', () => {
+  const { log, said } = lines()
+  let now = 0
+  const warning = new RepeatedWarning(log, 'again', () => now)
+  for (now = 0; now <= 30_000; now += 100) warning.say({ run: `run_${now}` })
+  assert.deepEqual(
+    said('again').map((line) => [(line as { run: string }).run, (line as { times: number }).times]),
+    [
+      ['run_0', 1],
+      ['run_10000', 100],
+      ['run_20000', 100],
+      ['run_30000', 100],
+    ],
+  )
+})
+
+test('streams that cannot read their runs, again and again, say so in one line', async () => {
+  const { log, said } = lines()
+  const server = await startServer({ log })
+  const { assistant, thread } = await readyToRun(server)
+  const over = gate()
+  server.mock.next(text('Slowly, ', over.opened, 'slowly.'))
+  const run = await server.client.beta.threads.runs.create(thread, { assistant_id: assistant })
+  const { pool } = server.app.store
+  const { query } = pool
+  const failures = Promise.withResolvers<void>()
+  let count = 0
+  pool.query = ((statement: { name?: string }, ...rest: unknown[]) => {
+    if (statement.name !== 'read_events')
+      return (query as (...of: unknown[]) => unknown).call(pool, statement, ...rest)
+    if (++count === 5) failures.resolve()
+    return Promise.reject(new Error('timeout of an outage'))
+  }) as typeof query
+  const streams = await Promise.all(
+    Array.from({ length: 3 }, async () => new OpenStream(await getEvents(server, { thread, run: run.id }))),
+  )
+  over.open()
+  await failures.promise
+  pool.query = query
+  for (const stream of streams) await stream.until('thread.run.completed')
+  assert.equal(said('a stream could not read its run').length, 1)
+})
