@@ -39,15 +39,14 @@ test('streams that cannot read their runs, again and again, say so in one line',
   server.mock.next(text('Slowly, ', over.opened, 'slowly.'))
   const run = await server.client.beta.threads.runs.create(thread, { assistant_id: assistant })
   const { pool } = server.app.store
-  const { query } = pool
+  const query = pool.query.bind(pool)
   const failures = Promise.withResolvers<void>()
   let count = 0
   pool.query = ((statement: { name?: string }, ...rest: unknown[]) => {
-    if (statement.name !== 'read_events')
-      return (query as (...of: unknown[]) => unknown).call(pool, statement, ...rest)
+    if (statement.name !== 'read_events') return (query as (...of: unknown[]) => unknown)(statement, ...rest)
     if (++count === 5) failures.resolve()
     return Promise.reject(new Error('timeout of an outage'))
-  }) as typeof query
+  }) as typeof pool.query
   const streams = await Promise.all(
     Array.from({ length: 3 }, async () => new OpenStream(await getEvents(server, { thread, run: run.id }))),
   )
