@@ -111,10 +111,89 @@ test('the admin API is described with its errors where it is, and takes no Idemp
   const { server } = await administered(t)
   const { placed } = await describedBy(server.app.url)
   const admins = placed.filter(({ path }) => path.startsWith('/v1/organization'))
-  assert.equal(admins.length, 11)
+  assert.equal(admins.length, 17)
   const told = JSON.stringify(admins)
   assert.ok(told.includes('project_exists') && told.includes('secrets_key_missing'))
   assert.ok(!told.includes('Idempotency-Key') && !told.includes('idempotency_key'))
+})
+
+const unlimited = {
+  requests_per_minute: null,
+  concurrent_runs: null,
+  tokens_per_day: null,
+  body_bytes: null,
+  thread_messages: null,
+}
+
+test('limits of projects and keys are read, set and taken back, and hold at once', async (t) => {
+  const { server, sdk, newKey } = await administered(t)
+  const { id, value } = await newKey('default')
+  const ofProject = '/organization/projects/default/limits'
+  const ofKey = `/organization/projects/default/api_keys/${id}/limits`
+  const [project, key] = ['organization.project.limits', 'organization.project.api_key.limits']
+  assert.deepEqual(await sdk.get(ofProject), { object: project, ...unlimited })
+  const all = {
+    requests_per_minute: 600,
+    concurrent_runs: 5,
+    tokens_per_day: 24,
+    body_bytes: 100_000,
+    thread_messages: 50,
+  }
+  assert.deepEqual(await sdk.post(ofProject, { body: all }), { object: project, ...all })
+  const less = { thread_messages: 2, body_bytes: 1_000 }
+  assert.deepEqual(await sdk.post(ofKey, { body: less }), { object: key, ...unlimited, ...less })
+  const client = clientOf(server, value)
+  const { threads } = client.beta
+  const say = (content: string) => ({ role: 'user' as const, content })
+  await assert.rejects(threads.create({ messages: [say('a'), say('b'), say('c')] }), { status: 400 })
+  await assert.rejects(threads.create({ messages: [say('x'.repeat(1_000))] }), { status: 413 })
+  const { id: assistant_id } = await client.beta.assistants.create({ model: 'mock-model' })
+  const run = await threads.createAndRunPoll({ assistant_id, thread: { messages: [say('a')] } })
+  assert.equal(run.status, 'completed')
+  await assert.rejects(threads.createAndRun({ assistant_id }), { status: 429, type: 'tokens' })
+  const { response } = await threads.create().withResponse()
+  assert.equal(response.headers.get('x-ratelimit-limit-requests'), '600')
+  const one = { tokens_per_day: null, body_bytes: null }
+  assert.deepEqual(await sdk.post(ofProject, { body: one }), { object: project, ...all, ...one })
+  assert.deepEqual(await sdk.get(ofKey), { object: key, ...unlimited, ...less })
+  await threads.createAndRun({ assistant_id })
+
+  for (const [body, param] of [
+    [{ tokens_per_day: 0 }, 'tokens_per_day'],
+    [{ body_bytes: 1.5 }, 'body_bytes'],
+    [{ thread_messages: '5' }, 'thread_messages'],
+    [{ requests_per_minute: 1e16 }, 'requests_per_minute'],
+    [{ tokens_per_month: 5 }, 'tokens_per_month'],
+  ] as const)
+    await assert.rejects(sdk.post(ofProject, { body }), { status: 400, param })
+  for (const path of [
+    '/organization/projects/none/limits',
+    `/organization/projects/none/api_keys/${id}/limits`,
+  ]) {
+    await assert.rejects(sdk.get(path), { status: 404 })
+    await assert.rejects(sdk.post(path, { body: less }), { status: 404 })
+  }
+  assert.deepEqual(await sdk.get(ofKey), { object: key, ...unlimited, ...less })
+})
+
+test('how long threads are kept is read and set, and taken back', async (t) => {
+  const { server, sdk } = await administered(t)
+  const path = '/organization/projects/default/thread_retention'
+  const kept = (seconds: number | null) => ({ object: 'organization.project.thread_retention', seconds })
+  assert.deepEqual(await sdk.get(path), kept(null))
+  for (const seconds of [86_400, 0, null]) {
+    assert.deepEqual(await sdk.post(path, { body: { seconds } }), kept(seconds))
+    assert.deepEqual(await sdk.get(path), kept(seconds))
+    const [row] = await server.db.sql<{ n: number | null }>(
+      "select retain_threads_for::int as n from projects where id = 'default'",
+    )
+    assert.equal(row?.n, seconds)
+  }
+  await assert.rejects(sdk.post(path, { body: {} }), { status: 400, param: 'seconds' })
+  await assert.rejects(sdk.post(path, { body: { seconds: -1 } }), { status: 400, param: 'seconds' })
+  const none = '/organization/projects/none/thread_retention'
+  await assert.rejects(sdk.get(none), { status: 404 })
+  await assert.rejects(sdk.post(none, { body: { seconds: 0 } }), { status: 404 })
 })
 
 test('keys and endpoints of other projects are not there, and what is wrong is said', async (t) => {

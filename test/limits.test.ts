@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import OpenAI from 'openai'
 import { hang } from './support/mock-model.ts'
-import { keyOf, threadmill } from './support/keys.ts'
+import { clientOf, keyOf, threadmill } from './support/keys.ts'
 import { oneNode } from './support/nodes.ts'
 import type { TestServer } from './support/server.ts'
 
@@ -61,7 +61,7 @@ test('the keys of a project share its requests, and those of another are not cou
 })
 
 test('a project has no more runs at a time than it may, streams among them, and may go on when one has ended', async (t) => {
-  const server = await oneNode(t, { env: required })
+  const server = await oneNode(t, { env: required, tuning: { drainMs: 0 } })
   const { key } = await keyOf(server)
   await threadmill(server.db.url, 'projects', 'limit', 'default', '--concurrent-runs', '2')
   const client = new OpenAI({ baseURL: `${server.app.url}/v1`, apiKey: key, maxRetries: 0 })
@@ -87,6 +87,27 @@ test('a project has no more runs at a time than it may, streams among them, and 
   await client.beta.threads.runs.create(thread, { assistant_id })
 })
 
+test('a key has no more runs at a time than it may, and those of other keys are not counted', async (t) => {
+  const server = await oneNode(t, { env: required, tuning: { drainMs: 0 } })
+  const [bounded, other] = [await keyOf(server), await keyOf(server)]
+  await threadmill(server.db.url, 'keys', 'limit', bounded.id, '--concurrent-runs', '1')
+  await server.app.keys.changed()
+  const [first, second] = [clientOf(server, bounded.key), clientOf(server, other.key)]
+  const { id: assistant_id } = await first.beta.assistants.create({ model: 'mock-model' })
+  server.mock.when(() => true, hang())
+  await second.beta.threads.createAndRun({ assistant_id })
+  await second.beta.threads.createAndRun({ assistant_id })
+  const run = await first.beta.threads.createAndRun({ assistant_id })
+  await assert.rejects(first.beta.threads.createAndRun({ assistant_id }), {
+    status: 429,
+    code: 'rate_limit_exceeded',
+    message: new RegExp(`key ${bounded.id} may have 1 runs at a time`),
+  })
+  await first.beta.threads.runs.cancel(run.id, { thread_id: run.thread_id })
+  await first.beta.threads.runs.poll(run.id, { thread_id: run.thread_id })
+  await first.beta.threads.createAndRun({ assistant_id })
+})
+
 test('the commands for limits say what is wrong, and take limits back', async (t) => {
   const server = await oneNode(t)
   const say = (...words: string[]) => threadmill(server.db.url, ...words)
@@ -110,6 +131,20 @@ test('the commands for limits say what is wrong, and take limits back', async (t
   )
   assert.equal((await say('projects', 'limit', 'none')).code, 66)
   assert.equal((await say('keys', 'limit', 'key_none')).code, 66)
+  const { id } = await keyOf(server)
+  const five = ['requests-per-minute', 'concurrent-runs', 'tokens-per-day', 'body-bytes', 'thread-messages']
+  for (const of of [
+    ['projects', 'limit', 'default'],
+    ['keys', 'limit', id],
+  ]) {
+    const all = await say(...of, ...five.flatMap((name, i) => [`--${name}`, String(i + 1)]))
+    assert.deepEqual(
+      all.out.trim().split('\n').toSorted(),
+      five.map((name, i) => `${name} ${i + 1}`).toSorted(),
+    )
+    const none = await say(...of, ...five.flatMap((name) => [`--${name}`, 'none']))
+    assert.equal(none.out, 'no limits\n')
+  }
   const { code, err } = await say('projects', 'limit', 'default', '--concurrent-runs', '0')
   assert.equal(code, 64)
   assert.match(err, /--concurrent-runs must be a whole number from 1, or none/)

@@ -74,7 +74,7 @@ async function exerciseAll(): Promise<void> {
   await assistants.update(assistant, { name: 'x' })
   await assistants.delete((await assistants.create({ model: 'm' })).id)
   await threads.retrieve(thread)
-  await countActiveRuns(server.app.store.pool, 'default', 10)
+  await countActiveRuns(server.app.store.pool, 'default', 10, null)
   await openItemsOfRuns(server.app.store, [])
   await threads.update(thread, { metadata: { a: 'b' } })
   mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]), text('Done.'))

@@ -2,29 +2,18 @@ import type { Command, Option } from './command.ts'
 
 const project: Option = { type: 'string', value: 'ID', help: 'Of which project; default, unless said' }
 
-const perMinute: Option = {
+const bound = (help: string): Option => ({
   type: 'string',
   value: 'N',
-  help: 'On each server; none takes the limit back',
-}
+  help: `${help}; none takes the limit back`,
+})
 
-const perDay: Option = {
-  type: 'string',
-  value: 'N',
-  help: 'Of models, on all servers together, from 00:00 UTC; none takes the limit back',
-}
-
-const sizes: Record<string, Option> = {
-  'body-bytes': {
-    type: 'string',
-    value: 'N',
-    help: 'Of a request, files aside, if less than the server takes; none takes the limit back',
-  },
-  'thread-messages': {
-    type: 'string',
-    value: 'N',
-    help: 'Of a thread, beyond which nobody adds one; none takes the limit back',
-  },
+const limits: Record<string, Option> = {
+  'requests-per-minute': bound('On each server'),
+  'concurrent-runs': bound('Runs that have not ended, on all servers together'),
+  'tokens-per-day': bound('Of models, on all servers together, from 00:00 UTC'),
+  'body-bytes': bound('Of a request, files aside, if less than the server takes'),
+  'thread-messages': bound('Of a thread, beyond which nobody adds one'),
 }
 
 const database =
@@ -83,7 +72,7 @@ ${database}`,
     name: 'keys limit',
     summary: 'Bounds what a key may do, and shows all its limits.',
     takes: ['KEY_ID'],
-    options: { 'requests-per-minute': perMinute, 'tokens-per-day': perDay, ...sizes },
+    options: limits,
     details: database,
     run: async (call) => (await import('./limits.ts')).limitKey(call),
   },
@@ -98,16 +87,7 @@ ${database}`,
     name: 'projects limit',
     summary: 'Bounds what all keys of a project may do together, and shows all its limits.',
     takes: ['ID'],
-    options: {
-      'requests-per-minute': perMinute,
-      'concurrent-runs': {
-        type: 'string',
-        value: 'N',
-        help: 'Runs that have not ended, on all servers together; none takes the limit back',
-      },
-      'tokens-per-day': perDay,
-      ...sizes,
-    },
+    options: limits,
     details: database,
     run: async (call) => (await import('./limits.ts')).limitProject(call),
   },

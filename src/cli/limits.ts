@@ -1,4 +1,4 @@
-import type { LimitsChange } from '../contract/limits.ts'
+import { mostOfLimit, type LimitsChange } from '../contract/limits.ts'
 import { changeLimits } from '../store/api-keys.ts'
 import { exitCodes, Failure, type Call } from './command.ts'
 import { onDatabase } from './keys.ts'
@@ -38,7 +38,7 @@ async function limit(call: Call, of: 'key' | 'project'): Promise<number> {
 
 function countOf(option: string, text: string): number | null {
   if (text === 'none') return null
-  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
+  if (/^[1-9]\d*$/.test(text) && Number(text) <= mostOfLimit) return Number(text)
   throw new Failure(
     exitCodes.usage,
     `--${option} must be a whole number from 1, or none, and it is "${text.slice(0, 100)}".`,

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { mostOfLimit } from './limits.ts'
 import { modelLimits } from './model-endpoint.ts'
 import { closed, Literals, Maybe, Nullable } from './schema.ts'
 
@@ -50,6 +51,42 @@ export const EndpointObject = Type.Object(
 )
 export type EndpointObject = Static<typeof EndpointObject>
 
+const bounds = {
+  requests_per_minute: 'Requests a minute, on each server',
+  concurrent_runs: 'Runs that have not ended, on all servers together',
+  tokens_per_day: 'Tokens of models a day (UTC), on all servers together',
+  body_bytes: "Bytes of a request's body, files aside",
+  thread_messages: 'Messages of a thread, beyond which clients add none',
+}
+const Bound = (what: string) => Nullable(Type.Integer({ description: `${what}; null: no limit` }))
+const Bounds = {
+  requests_per_minute: Bound(bounds.requests_per_minute),
+  concurrent_runs: Bound(bounds.concurrent_runs),
+  tokens_per_day: Bound(bounds.tokens_per_day),
+  body_bytes: Bound(bounds.body_bytes),
+  thread_messages: Bound(bounds.thread_messages),
+}
+export const ProjectLimitsObject = Type.Object(
+  { object: Literals('organization.project.limits'), ...Bounds },
+  { title: 'ProjectLimits' },
+)
+export const KeyLimitsObject = Type.Object(
+  { object: Literals('organization.project.api_key.limits'), ...Bounds },
+  { title: 'ProjectApiKeyLimits' },
+)
+export const RetentionObject = Type.Object(
+  {
+    object: Literals('organization.project.thread_retention'),
+    seconds: Nullable(
+      Type.Integer({
+        description:
+          'Without activity, after which a thread is deleted; 0: never; null: as the server is set',
+      }),
+    ),
+  },
+  { title: 'ThreadRetention' },
+)
+
 const Name = Type.String({ minLength: 1, maxLength: 256 })
 const Seconds = Type.Integer({ minimum: 0, maximum: 3_153_600_000 })
 
@@ -81,4 +118,20 @@ export const ModifyEndpoint = Type.Object(
     ),
   },
   { ...closed, title: 'ModifyModelEndpoint', examples: [{ base_url: 'http://127.0.0.1:11434/v1' }] },
+)
+
+const NewBound = Maybe(Type.Integer({ minimum: 1, maximum: mostOfLimit }))
+export const ModifyLimits = Type.Object(
+  {
+    requests_per_minute: NewBound,
+    concurrent_runs: NewBound,
+    tokens_per_day: NewBound,
+    body_bytes: NewBound,
+    thread_messages: NewBound,
+  },
+  { ...closed, title: 'ModifyLimits', examples: [{ tokens_per_day: 1_000_000, concurrent_runs: null }] },
+)
+export const ModifyRetention = Type.Object(
+  { seconds: Nullable(Seconds) },
+  { ...closed, title: 'ModifyThreadRetention', examples: [{ seconds: 7_776_000 }] },
 )

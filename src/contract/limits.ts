@@ -3,7 +3,7 @@
 export interface Limits {
   /** By each node of its own. */
   requests_per_minute?: number
-  /** Runs that have not ended, those that wait for outputs among them; of projects only. */
+  /** Runs that have not ended, those that wait for outputs among them. */
   concurrent_runs?: number
   /** Of all turns that end on a day (UTC). */
   tokens_per_day?: number
@@ -16,9 +16,14 @@ export interface Limits {
 /** A limit that is taken back is null. */
 export type LimitsChange = { [K in keyof Limits]?: number | null }
 
+/** The most that any limit can be: more is none. */
+export const mostOfLimit = 999_999_999_999_999
+
 /** Limits, and what they are of: `key key_...` or `project shop`. */
 export interface Scope {
   name: string
+  /** The id of the key; null if they are a project's. */
+  key: string | null
   limits: Limits
 }
 

@@ -81,9 +81,10 @@ export class KeyRing {
   /** The limits that hold for a key of a project, or for whoever comes in without one. */
   limitsOf(project: string, key: ValidKey | null): Scope[] {
     const scopes: Scope[] = []
-    if (key && Object.keys(key.limits).length > 0) scopes.push({ name: `key ${key.id}`, limits: key.limits })
+    if (key && Object.keys(key.limits).length > 0)
+      scopes.push({ name: `key ${key.id}`, key: key.id, limits: key.limits })
     const limits = this.#projectLimits.get(project)
-    if (limits) scopes.push({ name: `project ${project}`, limits })
+    if (limits) scopes.push({ name: `project ${project}`, key: null, limits })
     return scopes
   }
 

@@ -14,14 +14,13 @@ export async function checkRunLimits(context: HttpContext, reply: FastifyReply):
   await Promise.all([checkRoom(context, reply), checkTokens(context, reply)])
 }
 
-/** Throws ApiError if the project has as many runs as it may have at a time; two nodes that ask at once may let in one more each. */
+/** Throws ApiError if the key or project has as many runs as it may have at a time; two nodes that ask at once may let in one more each. */
 async function checkRoom({ store }: HttpContext, { request }: FastifyReply): Promise<void> {
   const { project, limits } = request.principal
-  for (const {
-    limits: { concurrent_runs: most },
-  } of limits) {
-    if (most === undefined || (await countActiveRuns(store.pool, project, most)) < most) continue
-    const text = `The project ${project} may have ${most} runs at a time. Try again when one of them has ended.`
+  for (const { name, key, limits: bounds } of limits) {
+    const most = bounds.concurrent_runs
+    if (most === undefined || (await countActiveRuns(store.pool, project, most, key)) < most) continue
+    const text = `The ${name} may have ${most} runs at a time. Try again when one of them has ended.`
     throw new ApiError('too_many_runs', text)
   }
 }

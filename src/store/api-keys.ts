@@ -177,6 +177,9 @@ const limitProjectText =
 const limitKeyText =
   'update api_keys set limits = jsonb_strip_nulls(limits || $2) where id = $1 returning limits'
 
+const limitsOfProjectText = 'select limits from projects where id = $1'
+const limitsOfKeyText = 'select limits from api_keys where id = $1 and project_id = $2'
+
 /** Changes limits of a project, or of a key, and answers all that it has; null if there is no such thing. */
 export async function changeLimits(
   pool: pg.Pool,
@@ -190,6 +193,15 @@ export async function changeLimits(
     await client.query(changedText)
     return rows[0]?.limits ?? null
   })
+}
+
+/** The limits of a project, or of a key of it; null if there is no such thing. */
+export async function getLimits(pool: pg.Pool, project: string, key: string | null): Promise<Limits | null> {
+  const rows =
+    key === null
+      ? await query<{ limits: Limits }>(pool, 'limits_of_project', limitsOfProjectText, [project])
+      : await query<{ limits: Limits }>(pool, 'limits_of_api_key', limitsOfKeyText, [key, project])
+  return rows[0]?.limits ?? null
 }
 
 /** Notes that keys were used. */

@@ -25,6 +25,14 @@ export async function setRetention(pool: pg.Pool, project: string, seconds: numb
   return (await query(pool, 'set_retention', setText, [project, seconds])).length > 0
 }
 
+const getText = 'select retain_threads_for as seconds from projects where id = $1'
+
+/** For how many seconds a project says that it keeps its threads, as in `setRetention`; undefined if there is no such project. */
+export async function getRetention(pool: pg.Pool, project: string): Promise<number | null | undefined> {
+  return (await query<{ seconds: number | null }>(pool, 'retention_of_project', getText, [project]))[0]
+    ?.seconds
+}
+
 /** The place of a thread in the order of creation. */
 export interface ThreadPlace {
   created_at: number

@@ -88,12 +88,22 @@ const activeText = `
 select count(*)::int as count from (
   select from runs
   where project_id = $1 and status in ('queued', 'in_progress', 'requires_action', 'cancelling') and deadline >= 0
+    and ($3::text is null or settings->>'key' = $3)
   limit $2
 ) active`
 
-/** How many runs of a project have not ended and do not wait for their thread; it is counted up to `most`. */
-export async function countActiveRuns(pool: pg.Pool, project: string, most: number): Promise<number> {
-  const rows = await query<{ count: number }>(pool, 'count_active_runs', activeText, [project, most])
+/**
+ * How many runs of a project have not ended and do not wait for their thread, or of those the ones that a key has made; it is
+ * counted up to `most`.
+ */
+export async function countActiveRuns(
+  pool: pg.Pool,
+  project: string,
+  most: number,
+  key: string | null,
+): Promise<number> {
+  const values = [project, most, key]
+  const rows = await query<{ count: number }>(pool, 'count_active_runs', activeText, values)
   return rows[0]?.count ?? 0
 }
 

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import type pg from 'pg'
 import {
   CreateKey,
   CreateProject,
@@ -20,7 +19,6 @@ import { Deleted } from '../../contract/objects.ts'
 import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import {
   expireApiKey,
-  getApiKey,
   insertApiKey,
   insertProject,
   listApiKeys,
@@ -36,11 +34,13 @@ import {
   NoSecretsKey,
   type ProjectEndpoint,
 } from '../../store/project-models.ts'
+import { namedKey, namedProject } from '../admin-records.ts'
 import type { HttpContext } from '../context.ts'
 import { pageAmong } from '../file-actions.ts'
 import { route } from '../route.ts'
+import { adminLimitRoutes } from './admin-limits.ts'
 
-// The admin API, near to OpenAI's own: projects, their keys and their model endpoints. It is there if ADMIN_KEY is set, and for
+// The admin API, near to OpenAI's own: projects, their keys, model endpoints and limits. It is there if ADMIN_KEY is set, and for
 // whoever has that key alone.
 
 const tag = 'Administration'
@@ -55,6 +55,7 @@ export function adminRoutes(app: FastifyInstance, context: HttpContext): void {
   keyRoutes(app, context)
   keyByIdRoutes(app, context)
   endpointRoutes(app, context)
+  adminLimitRoutes(app, context)
 }
 
 function projectRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): void {
@@ -104,7 +105,7 @@ function projectRoutes(app: FastifyInstance, { store: { pool } }: HttpContext): 
       summary: 'Retrieves a project.',
       answer: ProjectObject,
     },
-    async ({ params: { project_id } }) => toProject(await projectOf(pool, project_id)),
+    async ({ params: { project_id } }) => toProject(await namedProject(pool, project_id)),
   )
 }
 
@@ -124,7 +125,7 @@ function keyRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: ListObject(ProjectKeyObject),
     },
     async ({ params: { project_id }, query }) => {
-      await projectOf(pool, project_id)
+      await namedProject(pool, project_id)
       return listOf((await listApiKeys(pool, project_id)).map(toKey), query)
     },
   )
@@ -163,7 +164,7 @@ function keyRoutes(app: FastifyInstance, context: HttpContext): void {
       answer: NewProjectKeyObject,
     },
     async ({ params: { project_id, key_id }, body: { grace_seconds = grace } }) => {
-      await keyOf(pool, project_id, key_id)
+      await namedKey(pool, project_id, key_id)
       const { value, stored } = made(context)
       const key = await rotateApiKey(pool, key_id, stored, grace_seconds)
       if (key === null) throw notFound('API key', key_id)
@@ -185,7 +186,7 @@ function keyByIdRoutes(app: FastifyInstance, { store: { pool }, keys }: HttpCont
       summary: 'Retrieves a key, but not its value.',
       answer: ProjectKeyObject,
     },
-    async ({ params: { project_id, key_id } }) => toKey(await keyOf(pool, project_id, key_id)),
+    async ({ params: { project_id, key_id } }) => toKey(await namedKey(pool, project_id, key_id)),
   )
 
   route(
@@ -201,7 +202,7 @@ function keyByIdRoutes(app: FastifyInstance, { store: { pool }, keys }: HttpCont
       answer: ProjectKeyObject,
     },
     async ({ params: { project_id, key_id }, body }) => {
-      const key = await keyOf(pool, project_id, key_id)
+      const key = await namedKey(pool, project_id, key_id)
       const changed = await expireApiKey(pool, key_id, body.expires_in_seconds)
       await keys.changed()
       return toKey(changed ?? key)
@@ -220,7 +221,7 @@ function keyByIdRoutes(app: FastifyInstance, { store: { pool }, keys }: HttpCont
       answer: Deleted('organization.project.api_key.deleted'),
     },
     async ({ params: { project_id, key_id: id } }) => {
-      await keyOf(pool, project_id, id)
+      await namedKey(pool, project_id, id)
       await revokeApiKey(pool, id)
       await keys.changed()
       return { id, object: 'organization.project.api_key.deleted' as const, deleted: true as const }
@@ -268,18 +269,6 @@ function endpointRoutes(app: FastifyInstance, { store: { pool }, secretsKey, key
       return toEndpoint(project_id, endpoint)
     },
   )
-}
-
-async function projectOf(pool: pg.Pool, id: string): Promise<ProjectRecord> {
-  const project = (await listProjects(pool)).find((one) => one.id === id)
-  if (!project) throw notFound('project', id)
-  return project
-}
-
-async function keyOf(pool: pg.Pool, project: string, id: string): Promise<ApiKeyRecord> {
-  const key = await getApiKey(pool, project, id)
-  if (key === null) throw notFound('API key', id)
-  return key
 }
 
 function made({ keysSecret }: HttpContext) {
