@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type OpenAI from 'openai'
-import { createLog } from '../src/log.ts'
-import { startMockModel, status, text, type MockModel } from './support/mock-model.ts'
+import { createLog, reasonOf } from '../src/log.ts'
+import { raw, startMockModel, status, text, type MockModel } from './support/mock-model.ts'
 import { anotherNode, oneNode } from './support/nodes.ts'
 import { clientOf, keyOf, threadmillIn, type Said } from './support/keys.ts'
 import type { ServerOptions, TestServer } from './support/server.ts'
@@ -188,4 +188,38 @@ test('the command for an endpoint says what is wrong', async (t) => {
   const short = await threadmillIn({ ...bare, SECRETS_KEY: 'short' }, 'projects', 'list')
   assert.match(short.err, /SECRETS_KEY must have 32 characters or more/)
   assert.ok(!short.err.includes('"short"'))
+})
+
+test("what is wrong with a project's own endpoint names that, not the settings of the server, and nothing of its URL or key", async (t) => {
+  const { server, client, model, set } = await shopOf(t)
+  model.models(listOf('shop-model'))
+  await set('--url', model.baseUrl, '--key-from', 'SHOP_KEY')
+  await soon(async () => (await names(client)).includes('shop-model'))
+  const failure = async () => {
+    const run = await runOf(client, 'shop-model')
+    assert.equal(run.last_error?.code, 'server_error')
+    return run.last_error?.message ?? ''
+  }
+  const said: string[] = []
+  model.next(status(401, { error: { message: `no such key: ${shopSecret}` } }))
+  said.push(await failure())
+  assert.match(said[0] ?? '', /HTTP 401.*check the key of the project's own model endpoint\.$/)
+  model.next(raw(''))
+  said.push(await failure())
+  assert.match(said[1] ?? '', /check that the URL of the project's own model endpoint is the base of/)
+  model.models(status(403))
+  said.push(await client.models.list().then(String, (error: unknown) => reasonOf(error)))
+  assert.match(said[2] ?? '', /check the key of the project's own model endpoint/)
+  await model.close()
+  said.push(await failure())
+  assert.match(
+    said[3] ?? '',
+    /refused the connection.*that the URL of the project's own model endpoint is right/,
+  )
+  const { host } = new URL(model.baseUrl)
+  for (const secret of ['OPENAI_', host, shopSecret]) assert.ok(!said.join().includes(secret), secret)
+  // Of the server's own endpoint the names of its settings are told.
+  server.mock.next(status(401))
+  const { last_error } = await runOf(clientOf(server, (await keyOf(server)).key))
+  assert.match(last_error?.message ?? '', /check OPENAI_API_KEY/)
 })

@@ -26,13 +26,13 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
   return {
     description: transport.description,
     complete: (request, on, signal, headers) =>
-      inOwnTerms(signal, async () => {
+      inOwnTerms(transport, signal, async () => {
         const response = await ask({ transport, headers }, quirks, request, signal)
-        const normaliser = new Normaliser(on, newCallId, callsAllowed(request))
+        const normaliser = new Normaliser(on, newCallId, callsAllowed(request), transport.settings)
         const end = await readAnswer(transport, response, normaliser, signal)
         return { finish: end.finish, usage: end.usage ?? estimateUsage(request, end.answer) }
       }),
-    list: (signal) => inOwnTerms(signal, () => listModels(transport, signal)),
+    list: (signal) => inOwnTerms(transport, signal, () => listModels(transport, signal)),
   }
 }
 
@@ -46,13 +46,17 @@ function callsAllowed({ tools = [], tool_choice, parallel_tool_calls }: ModelReq
 }
 
 /** Makes every failure either the signal's reason or a ModelError; faults of our own code pass as they are. */
-async function inOwnTerms<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+async function inOwnTerms<T>(
+  { settings }: Transport,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
   signal.throwIfAborted()
   try {
     return await work()
   } catch (error) {
     signal.throwIfAborted()
-    throw error instanceof TransportError ? faultOfTransport(error) : error
+    throw error instanceof TransportError ? faultOfTransport(error, settings) : error
   }
 }
 
@@ -81,7 +85,7 @@ async function ask(
       continue
     }
     const quirk = mayBeQuirk ? quirkNamedIn(refusal.text, body) : undefined
-    if (quirk === undefined) throw faultOfStatus(response.status, refusal.text, transport.scrub)
+    if (quirk === undefined) throw faultOfStatus(response.status, refusal.text, transport)
     // Each round leaves out one more thing, so this ends.
     refused.add(quirk)
   }
@@ -149,7 +153,7 @@ async function listModels(transport: Transport, signal: AbortSignal): Promise<Mo
   const { status, body } = await transport.get('/models', signal)
   const { text } = await readText(body, answerBytes)
   if (!isSuccess(status)) {
-    const fault = faultOfStatus(status, text, transport.scrub)
+    const fault = faultOfStatus(status, text, transport)
     // No prompt is to blame here: a backend without this path answers 404 too.
     throw fault.code === 'invalid_prompt' ? new ModelError('server_error', fault.message) : fault
   }

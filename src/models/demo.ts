@@ -7,7 +7,7 @@ import { createChatCompletionsModel } from './chat-completions.ts'
 import { demoAnswer, type DemoAnswer } from './demo-script.ts'
 import type { Model } from './model.ts'
 import { promptTokens } from './prompt-size.ts'
-import type { Transport, TransportResponse } from './transport.ts'
+import { serverSettings, type Transport, type TransportResponse } from './transport.ts'
 
 // The built-in model: a backend in process that answers real Chat Completions bytes, so that what is tried
 // without a key goes the same way as what is served later. demo-script.ts decides its answers.
@@ -36,6 +36,7 @@ export function createDemoTransport(options: DemoOptions = {}): Transport {
       const model = { id: demoModel, object: 'model', created: 1_767_225_600, owned_by: 'threadmill' }
       return json(200, { object: 'list', data: [model] })
     },
+    settings: serverSettings,
     scrub: (text) => text,
   }
 }

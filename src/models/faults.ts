@@ -1,6 +1,6 @@
 import { filled, isObject, parseJson } from './json.ts'
 import { ModelError } from './model.ts'
-import type { TransportError, TransportFault } from './transport.ts'
+import type { SettingNames, Transport, TransportError, TransportFault } from './transport.ts'
 
 // Backend faults in the run's terms (wire.md §5). Their messages reach users as the run's last_error: they say
 // what to do next, and pass a backend's own words on only scrubbed of credentials and bounded.
@@ -9,28 +9,32 @@ const quotedChars = 500
 type Code = ModelError['code']
 export type Scrub = (text: string) => string
 
-const transportMessages: Record<TransportFault, string> = {
-  refused: 'The model endpoint refused the connection: check that it runs and that OPENAI_BASE_URL is right.',
-  unknown_host: 'The host of the model endpoint was not found: check OPENAI_BASE_URL.',
+const transportMessages = (url: string): Record<TransportFault, string> => ({
+  refused: `The model endpoint refused the connection: check that it runs and that ${url} is right.`,
+  unknown_host: `The host of the model endpoint was not found: check ${url}.`,
   untrusted: "The model endpoint's TLS certificate was not accepted.",
-  connect_timeout: 'The model endpoint could not be reached in time: check OPENAI_BASE_URL and the network.',
+  connect_timeout: `The model endpoint could not be reached in time: check ${url} and the network.`,
   first_byte_timeout: 'The model endpoint did not begin to answer in time.',
   idle_timeout: 'The model endpoint stopped in the middle of its answer and sent nothing more in time.',
   cut: 'The connection to the model endpoint was cut before its answer was complete.',
   compressed: 'The model endpoint sent a compressed answer, which was not asked for.',
   aborted: 'The request to the model endpoint was aborted.',
-}
+})
 
 /** A request that got no whole answer. */
-export function faultOfTransport(error: TransportError): ModelError {
-  return new ModelError('server_error', transportMessages[error.fault], { cause: error })
+export function faultOfTransport(error: TransportError, { url }: SettingNames): ModelError {
+  return new ModelError('server_error', transportMessages(url)[error.fault], { cause: error })
 }
 
 /** An answer with a status other than 200; `text` is what was read of its body. */
-export function faultOfStatus(status: number, text: string, scrub: Scrub): ModelError {
+export function faultOfStatus(
+  status: number,
+  text: string,
+  { scrub, settings }: Pick<Transport, 'scrub' | 'settings'>,
+): ModelError {
   if (status === 401 || status === 403) {
     // Not quoted: such answers tend to repeat parts of the key.
-    const message = `The model endpoint refused the credentials (HTTP ${status}): check OPENAI_API_KEY.`
+    const message = `The model endpoint refused the credentials (HTTP ${status}): check ${settings.key}.`
     return new ModelError('server_error', message)
   }
   const body = parseJson(text)

@@ -2,7 +2,14 @@ import { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
 import { scrubCredentials } from './faults.ts'
 import type { Headers } from './model.ts'
-import { TransportError, type Transport, type TransportFault, type TransportResponse } from './transport.ts'
+import {
+  serverSettings,
+  TransportError,
+  type SettingNames,
+  type Transport,
+  type TransportFault,
+  type TransportResponse,
+} from './transport.ts'
 
 export interface Timeouts {
   connectMs: number
@@ -24,6 +31,8 @@ export interface HttpTransportOptions {
   /** As SDKs take it, with its /v1; a query is sent with every request, userinfo as Basic authorization. */
   baseUrl: string
   apiKey?: string
+  /** The server's, unless said. */
+  settings?: SettingNames
   timeouts?: Partial<Timeouts>
 }
 
@@ -74,6 +83,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
 
   return {
     description: target.description,
+    settings: options.settings ?? serverSettings,
     post: (path, body, signal, headers) =>
       send({ method: 'POST', path, body: JSON.stringify(body), headers }, timeouts.firstByteMs, signal),
     get: (path, signal) => send({ method: 'GET', path }, timeouts.listMs, signal),

@@ -3,6 +3,7 @@ import { CallAssembler } from './call-assembler.ts'
 import { readChunk } from './chat-chunk.ts'
 import { ModelError, type FinishReason, type ModelEvent } from './model.ts'
 import { SplitPairs } from './split-pairs.ts'
+import { serverSettings, type SettingNames } from './transport.ts'
 
 // From a provider's chunks to the events that the engine is promised (ModelEvent): pure, no clock, no I/O.
 //
@@ -32,13 +33,20 @@ export class Normaliser {
   #answer = ''
   #finish: string | undefined
   #usage: Usage | undefined
+  readonly #settings: SettingNames
 
   /**
    * `newCallId` makes ids for calls whose own ids are missing, doubled or of another form. Of the calls the first
-   * `callsAllowed` are passed on; the others count as said, but not as made.
+   * `callsAllowed` are passed on; the others count as said, but not as made. `settings`: of the endpoint that answers.
    */
-  constructor(on: (event: ModelEvent) => void, newCallId: () => string, callsAllowed = Infinity) {
+  constructor(
+    on: (event: ModelEvent) => void,
+    newCallId: () => string,
+    callsAllowed = Infinity,
+    settings = serverSettings,
+  ) {
     this.#on = on
+    this.#settings = settings
     this.#calls = new CallAssembler(on, newCallId, callsAllowed)
   }
 
@@ -63,7 +71,7 @@ export class Normaliser {
   /** Ends the turn. `clean` says that the backend ended its answer, rather than that the bytes ran out. */
   end(clean: boolean): NormalisedEnd {
     if (!this.#hasChoice) {
-      const hint = 'check that OPENAI_BASE_URL is the base of a Chat Completions API (it often ends in /v1)'
+      const hint = `check that ${this.#settings.url} is the base of a Chat Completions API (it often ends in /v1)`
       throw new ModelError('server_error', `The model endpoint sent no answer: ${hint}.`)
     }
     if (this.#finish === 'error')

@@ -3,6 +3,7 @@ import { createChatCompletionsModel } from './chat-completions.ts'
 import { createHttpTransport, type HttpTransport, type Timeouts } from './http-transport.ts'
 import { ModelError, type Model } from './model.ts'
 import { createModelRouter } from './router.ts'
+import { projectSettings } from './transport.ts'
 import { contextWindow, type Windows } from './windows.ts'
 
 // Which model endpoint a project uses: the server's, or its own with its own key.
@@ -84,7 +85,12 @@ export class ProjectModels {
     if (baseUrl === null) return { model: limited(server, allowed), transport: null, aliases, allowed, made }
     if (key === undefined)
       return { model: unreadable(baseUrl), transport: null, aliases: noAliases, allowed, made }
-    const transport = createHttpTransport({ baseUrl, apiKey: key ?? undefined, timeouts })
+    const transport = createHttpTransport({
+      baseUrl,
+      apiKey: key ?? undefined,
+      settings: projectSettings,
+      timeouts,
+    })
     const backend = createChatCompletionsModel({ transport })
     const model = createModelRouter({ backend, demo, aliases: noAliases })
     return { model: limited(model, allowed), transport, aliases: noAliases, allowed, made }

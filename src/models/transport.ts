@@ -12,9 +12,25 @@ export interface TransportResponse {
   body: AsyncIterable<Uint8Array | string>
 }
 
+/** How whoever can mend it knows the settings of an endpoint. */
+export interface SettingNames {
+  url: string
+  key: string
+}
+
+/** Those of the server's endpoint. */
+export const serverSettings: SettingNames = { url: 'OPENAI_BASE_URL', key: 'OPENAI_API_KEY' }
+
+/** Those of an endpoint that a project has of its own: its URL is nothing for all who have a key of the project. */
+export const projectSettings: SettingNames = {
+  url: "the URL of the project's own model endpoint",
+  key: "the key of the project's own model endpoint",
+}
+
 export interface Transport {
   /** Where requests go; holds no credential. */
   readonly description: string
+  readonly settings: SettingNames
   /** Rejects with TransportError, also when the signal fires; the request is closed at once then. */
   post(path: string, body: ChatBody, signal: AbortSignal, headers?: Headers): Promise<TransportResponse>
   get(path: string, signal: AbortSignal): Promise<TransportResponse>
