@@ -43,6 +43,7 @@ const listed: Record<string, [number, string]> = {
   'src/store/run-counts.ts countByStatus': [1, counts],
   'src/store/run-counts.ts countUnowned': [1, counts],
   'src/store/run-counts.ts countWaiting': [1, counts],
+  'src/store/nodes.ts forgetText': [1, sweeps],
   'src/store/retention.ts retireText': [4, below],
   'src/store/retention.ts unpurgedText': [1, sweeps],
   'src/store/runs.ts claimText': [2, sweeps],

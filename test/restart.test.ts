@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import OpenAI from 'openai'
 import { makeFolder } from './support/embedded-postgres.ts'
 import { delta, gate, hang, text, toolCalls, type Answer } from './support/mock-model.ts'
+import { anotherNode } from './support/nodes.ts'
 import { serve } from './support/npm-start.ts'
 import { readyToRun, startServer, textOf, tool } from './support/server.ts'
 
@@ -149,6 +150,22 @@ test(
     assert.equal(mock.requests.length, 2)
   },
 )
+
+test('a start forgets servers that were killed long ago, but none that a run still names', async (t) => {
+  const server = await startServer({ tuning: { alone: false, sweepMs: 3_600_000 } })
+  const { assistant, thread } = await readyToRun(server)
+  await server.client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  await server.db.sql(
+    `insert into nodes (id, started_at, seen_at) select id, 0, threadmill_now() - age
+     from (values ('long-gone', 3600), ('named', 3600), ('just-gone', 60)) as gone (id, age)`,
+  )
+  await server.db.sql(`update runs set owner_node = 'named'`)
+  await anotherNode(t, server, { sweepMs: 3_600_000 })
+  const rows = await server.db.sql<{ id: string }>(
+    `select id from nodes where id like '%gone' or id = 'named'`,
+  )
+  assert.deepEqual(rows.map(({ id }) => id).toSorted(), ['just-gone', 'named'])
+})
 
 test('a task whose run was ended elsewhere stops within a beat', async () => {
   const server = await startServer()

@@ -30,12 +30,15 @@ export async function silenceOthers(pool: pg.Pool, node: string): Promise<void> 
   await query(pool, 'silence_others', 'update nodes set seen_at = 0 where id <> $1', [node])
 }
 
-/** Forgets a node that stops in order, and those that fell silent long ago (`silence` in seconds). */
-export async function forgetNodes(pool: pg.Pool, node: string, silence: number): Promise<void> {
-  await query(pool, 'forget_nodes', 'delete from nodes where id = $1 or seen_at < threadmill_now() - $2', [
-    node,
-    silence,
-  ])
+// While a run names it, a node must be seen to have died: a run of one that left in order has lost nothing. `limit 1` instead of
+// `exists`, which may be planned as a hash of all runs.
+const forgetText = `
+delete from nodes where id = $1
+  or (seen_at < threadmill_now() - $2 and (select id from runs where owner_node = nodes.id limit 1) is null)`
+
+/** Forgets a node that stops in order, if any, and those that fell silent long ago (`silence` in seconds) and have no runs. */
+export async function forgetNodes(pool: pg.Pool, node: string | null, silence: number): Promise<void> {
+  await query(pool, 'forget_nodes', forgetText, [node, silence])
 }
 
 const othersText = 'select id from nodes where id <> $1 and seen_at > threadmill_now() - $2 limit 1'

@@ -108,6 +108,8 @@ export async function openStore(options: {
   const { now } = await beat(pool, node, lease.silence)
   const clock = new DbClock(now, monotonic)
   lease.renew(firstBeat)
+  // A server that crashes again and again does not leave in order.
+  await forgetNodes(beatPool, null, lease.silence * forgottenAfter)
   // Nobody else has the database, so whoever beat in it before is dead.
   if (options.alone) await silenceOthers(pool, node)
   const signals = new Signals()
