@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { readConfig } from '../src/config.ts'
@@ -79,6 +80,25 @@ test('a batch is sent again after 429, 502, 503 and 504, not before it is asked 
   await made.close()
   assert.ok(performance.now() - since < 1_000, 'a stop waits for no retry-after')
   assert.equal(counted('dropped'), 1)
+})
+
+test('what waits for another try holds nothing when it is over: a collector may be away for weeks', async (t) => {
+  const signals: AbortSignal[] = []
+  const { AbortController: Original } = globalThis
+  globalThis.AbortController = class extends Original {
+    constructor() {
+      super()
+      signals.push(this.signal)
+    }
+  }
+  t.after(() => (globalThis.AbortController = Original))
+  const { made, counted } = exporter('http://127.0.0.1:1/v1/traces')
+  globalThis.AbortController = Original
+  made.add(span(3))
+  await until(() => counted('dropped') === 1, 'the span is given up')
+  assert.ok(signals.length > 0)
+  for (const signal of signals) assert.deepEqual(getEventListeners(signal, 'abort'), [])
+  await made.close()
 })
 
 test('a batch that is refused for good is dropped, and what a collector rejects of one is counted', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent } from 'undici'
 import { reasonOf, type Log } from '../log.ts'
 import type { Counter } from './instruments.ts'
@@ -157,12 +158,7 @@ export class SpanExporter {
 
   /** Resolves after `ms`, or when the server stops. */
   async #pause(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ms)
-    timer.unref()
-    this.#closed.signal.addEventListener('abort', () => resolve(), { once: true })
-    await promise
-    clearTimeout(timer)
+    await sleep(ms, undefined, { ref: false, signal: this.#closed.signal }).catch(() => {})
   }
 
   #drop(spans: number): void {
