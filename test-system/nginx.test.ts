@@ -186,7 +186,7 @@ test('apps use two servers behind nginx by TLS: runs, events as they happen, fil
     async () => {
       const plain = await fetch(`${site.plain}/v1/threads`, { redirect: 'manual', headers: { host } })
       assert.equal(plain.status, 308)
-      for (const path of ['/metrics', '/readyz'])
+      for (const path of ['/metrics', '/metrics/', '/%6detrics', '/readyz', '/readyz/'])
         assert.equal((await site.fetch(site.origin + path)).status, 404, path)
       // fetch lets nobody name another host.
       const status = ['--silent', '--insecure', '--output', '/dev/null', '--write-out', '%{http_code}']
