@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { exitCodes } from '../src/cli/command.ts'
 import { settings } from '../src/config.ts'
 import { root } from './support/embedded-postgres.ts'
@@ -135,4 +135,36 @@ test('nginx passes events on as they come, waits longer than a stream is silent,
   assert.ok(parseInt(value('proxy_read_timeout') ?? '') > 15)
   assert.ok(parseInt(value('client_max_body_size') ?? '') * 1024 ** 2 > settings.maxFileBytes.read(null))
   assert.doesNotMatch(site, /\$proxy_add_x_forwarded_for|\$remote_addr/)
+})
+
+test('threadmill-admin takes the settings as systemd does, whatever is in them, and the data folder of the unit', () => {
+  const folder = mkdtempSync('/tmp/threadmill-admin-')
+  after(() => rmSync(folder, { recursive: true, force: true }))
+  const settingsFile = join(folder, 'environment')
+  const values = {
+    DATABASE_URL: 'postgres:///mill?host=/var/run/postgresql&user=mill',
+    KEYS_SECRET: 'a $HOME `id` * # ; "b" \\n',
+    OTEL_SERVICE_NAME: "the 'mill'",
+  }
+  const { DATABASE_URL, KEYS_SECRET, OTEL_SERVICE_NAME } = values
+  const lines = ['# A comment=1', '', `  DATABASE_URL=${DATABASE_URL}`, `KEYS_SECRET=${KEYS_SECRET}`]
+  writeFileSync(settingsFile, [...lines, `OTEL_SERVICE_NAME="${OTEL_SERVICE_NAME}"`].join('\n'))
+  const shows = ['DATABASE_URL', 'KEYS_SECRET', 'OTEL_SERVICE_NAME', 'DATA_DIR'].map((name) => `"$${name}"`)
+  const program = join(folder, 'program')
+  writeFileSync(program, `#!/bin/sh\nprintf '%s\\n' ${shows.join(' ')} "$@"\n`, { mode: 0o755 })
+  // It stands in for the one that changes the user.
+  writeFileSync(join(folder, 'runuser'), `#!/bin/sh\nshift 3\nexec "$@"\n`, { mode: 0o755 })
+  const script = read('deploy/threadmill-admin')
+    .replace('/etc/threadmill/environment', settingsFile)
+    .replace('/opt/threadmill/node_modules/.bin/threadmill', program)
+  const { stdout, stderr } = spawnSync('sh', ['-c', script, 'threadmill-admin', 'keys', 'list all'], {
+    env: { PATH: `${folder}:${process.env['PATH']}`, HOME: '/nowhere' },
+    encoding: 'utf8',
+  })
+  const unit = read('deploy/threadmill.service')
+  const dataDir = /^Environment=DATA_DIR=(.*)$/m.exec(unit)?.[1]
+  assert.deepEqual(
+    [stdout.split('\n'), stderr],
+    [[...Object.values(values), dataDir, 'keys', 'list all', ''], ''],
+  )
 })
