@@ -240,6 +240,12 @@ function longSecret(name: string, given: string | null): string | null {
 
 // The text is not repeated: it may hold a password.
 function databaseUrl(given: string | null): string | null {
-  if (given === null || /^postgres(ql)?:\/\//.test(given)) return given
-  throw new ConfigError('DATABASE_URL must begin with postgres:// or postgresql://.')
+  if (given === null) return null
+  if (!/^postgres(ql)?:\/\//.test(given))
+    throw new ConfigError('DATABASE_URL must begin with postgres:// or postgresql://.')
+  // As `pg` reads it: behind a user the host may be missing.
+  if (URL.canParse(given) || URL.canParse(given.replace('@/', '@host/'))) return given
+  throw new ConfigError(
+    'DATABASE_URL cannot be read as a URL. In a user or password, characters such as # / ? @ % must be percent-encoded.',
+  )
 }

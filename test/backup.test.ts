@@ -341,7 +341,10 @@ test('a database or file that is not there is said in a sentence, without the pa
   const cases: [string, string[], number][] = [
     ['postgres://user:hidden-word@127.0.0.1:1/x', ['backup', join(folder, 'x')], 69],
     ['postgres://user:hidden-word@127.0.0.1:1/x', ['restore', file], 69],
+    ['postgres://user:hidden-word#1@127.0.0.1:1/x', ['backup', join(folder, 'x')], 78],
+    ['postgres://user:hidden-word@127.0.0.1:1/x?sslrootcert=/no/such', ['backup', join(folder, 'x')], 69],
     [db.url, ['restore', join(folder, 'missing')], 66],
+    [db.url, ['restore', folder], 66],
   ]
   for (const [url, words, exitCode] of cases) {
     const { code, err } = await command(url, ...words)

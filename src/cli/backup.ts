@@ -80,6 +80,8 @@ function notWritten(file: string, error: unknown): Failure {
 export async function restoreFile({ args: [file = ''], env, output }: Call): Promise<number> {
   const config = readConfig(env)
   const source = file === '-' ? process.stdin : await readable(resolve(file))
+  let unread: unknown = null
+  source.once('error', (error) => (unread = error))
   try {
     const { header, rows } = await withoutServers(config, (connection) => restore(connection, source))
     const at = new Date(header.made_at * 1_000).toISOString()
@@ -88,7 +90,7 @@ export async function restoreFile({ args: [file = ''], env, output }: Call): Pro
     )
     return exitCodes.done
   } catch (error) {
-    throw explained(file, error)
+    throw unread === null ? explained(file, error) : notRead(file, unread)
   }
 }
 
@@ -96,9 +98,13 @@ export async function restoreFile({ args: [file = ''], env, output }: Call): Pro
 async function readable(file: string): Promise<Readable> {
   const source = createReadStream(file)
   await once(source, 'open').catch((error: unknown) => {
-    throw new Failure(exitCodes.noInput, `cannot read ${file}: ${reasonOf(error)}.`, { cause: error })
+    throw notRead(file, error)
   })
   return source
+}
+
+function notRead(file: string, error: unknown): Failure {
+  return new Failure(exitCodes.noInput, `cannot read ${file}: ${reasonOf(error)}.`, { cause: error })
 }
 
 function explained(file: string, error: unknown): unknown {

@@ -92,7 +92,11 @@ function isOfDatabase(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code = '', syscall } = error as { code?: string; syscall?: string }
   if (error instanceof pg.DatabaseError) return /^(08|28|3D|53|57P|58|42501)/.test(code)
-  if (['connect', 'getaddrinfo'].includes(syscall ?? '') || /^(ECONN|ETIMEDOUT|EHOSTUNREACH)/.test(code))
+  // A certificate that the URL names is opened, too.
+  if (
+    ['connect', 'getaddrinfo', 'open'].includes(syscall ?? '') ||
+    /^(ECONN|ETIMEDOUT|EHOSTUNREACH)/.test(code)
+  )
     return true
   return error.message.startsWith('Connection terminated')
 }
