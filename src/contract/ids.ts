@@ -34,11 +34,13 @@ const block = Buffer.allocUnsafe(4096)
 let used = block.length
 
 function randomByte(): number {
-  if (used === block.length) {
-    randomFillSync(block)
-    used = 0
-  }
+  if (used === block.length) refill()
   return block[used++] as number
+}
+
+function refill(): void {
+  randomFillSync(block)
+  used = 0
 }
 
 /** `count` characters of base62; bytes of 248 and above are thrown away so that each character is equally likely. */
@@ -59,9 +61,9 @@ export function newId(kind: IdKind): string {
 
 /** A request id: `req_` and 32 hexadecimal digits (wire.md §2). */
 export function newRequestId(): string {
-  let digits = ''
-  for (let i = 0; i < 16; i++) digits += randomByte().toString(16).padStart(2, '0')
-  return `req_${digits}`
+  if (used + 16 > block.length) refill()
+  used += 16
+  return `req_${block.toString('hex', used - 16, used)}`
 }
 
 /** Whether `value` could be an id of this kind; false means that no lookup is needed to refuse it. */

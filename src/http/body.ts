@@ -19,9 +19,9 @@ export function registerBodyParsers(app: FastifyInstance): void {
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'buffer' },
-    async ({ headers }: { headers: IncomingHttpHeaders }, body: Buffer) => {
+    ({ headers }: { headers: IncomingHttpHeaders }, body: Buffer, done) => {
       checkEncoding(headers)
-      return parse(body)
+      done(null, parse(body))
     },
   )
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: { headers: object }, body: Buffer) => {

@@ -67,7 +67,7 @@ export class Idempotency {
   once(request: FastifyRequest, reply: FastifyReply, work: Work): Promise<unknown> {
     if (request.method !== 'POST' || request.headers[keyHeader] === undefined) return work(unkept)
     // What the admin API answers may hold a secret, and is kept nowhere.
-    if (request.routeOptions.config.operation?.admin) return work(unkept)
+    if (request.operation?.admin) return work(unkept)
     return this.#once(request, reply, work)
   }
 
@@ -157,7 +157,7 @@ class KeyedRequest implements Keep, FormKeep {
     this.request = request
     this.project = project
     this.key = key
-    this.operation = request.routeOptions.config.operation as Operation
+    this.operation = request.operation as Operation
     if (this.form === null) this.fingerprint = fingerprintOf(request, this.dialect, request.body ?? {})
   }
 

@@ -78,6 +78,10 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     operation?: Operation
   }
+  interface FastifyRequest {
+    /** That of its route: to ask the route for it makes an object each time. */
+    operation: Operation | undefined
+  }
   interface FastifyInstance {
     unknownKeys: UnknownKeys
     idempotency: Idempotency
@@ -100,7 +104,7 @@ export function route<const Path extends string, Q extends TObject, B extends TS
     // What has no memgpt form is answered in v2, whoever asks.
     ...(dialect === 'memgpt' ? { constraints: { dialect } } : {}),
     handler: (request, reply) => {
-      const work = async (keep: Keep) =>
+      const work = (keep: Keep) =>
         handler({
           request,
           reply,
@@ -126,8 +130,7 @@ function bodyParser<B extends TSchema>(schema: B, unknownKeys: UnknownKeys): (bo
 }
 
 /** The dialect in which a request is answered. */
-export function answerDialect(request: FastifyRequest): Dialect | undefined {
-  const { operation } = request.routeOptions.config
+export function answerDialect({ operation }: FastifyRequest): Dialect | undefined {
   return operation && (operation.dialect ?? 'openai')
 }
 

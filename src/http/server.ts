@@ -89,13 +89,17 @@ export function buildServer(context: HttpContext): FastifyInstance {
   app.decorate('idempotency', new Idempotency(context))
   const described = gatherRoutes(app)
   registerBodyParsers(app)
-  registerCors(app, context.allowedOrigins)
   registerV1Era(app)
   app.decorateRequest('receivedAt', 0)
-  app.addHook('onRequest', async (request, reply) => {
+  app.decorateRequest('operation')
+  // Hooks are not async: a promise costs more than what most of them do.
+  app.addHook('onRequest', (request, reply, done) => {
     request.receivedAt = performance.now()
+    request.operation = request.routeOptions.config.operation
     standardHeaders(request, reply, answerDialect(request) ?? dialectFor(request.raw))
+    done()
   })
+  registerCors(app, context.allowedOrigins)
   refuseSlowBodies(app, context.timeouts, answerClientError)
   // Before the body is read, and after CORS has said who may read the answer.
   app.decorateRequest('principal')
@@ -109,16 +113,17 @@ export function buildServer(context: HttpContext): FastifyInstance {
       if (request.is404) throw unknownUrl(request.method, request.originalUrl)
       return principal.limits.length > 0 ? boundedBody(request, body) : body
     }
-    const found = request.routeOptions.config.operation?.admin
+    const found = request.operation?.admin
       ? identifyAdmin(context.adminKey, request)
       : identify(context.keys, context.openDoor, request, reply)
     if (found instanceof Promise) return void found.then(admit).then((bounded) => done(null, bounded), done)
     done(null, admit(found))
   })
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, _payload, done) => {
     answered(context, request, reply)
     // The next request had better go to a server that stays.
     if (context.stopping.aborted) reply.header('connection', 'close')
+    done()
   })
   app.setNotFoundHandler(({ method, originalUrl }) => {
     throw unknownUrl(method, originalUrl)
@@ -151,13 +156,12 @@ function dialectConstraint(dialectFor: (request: IncomingMessage) => Dialect) {
 
 /** wire.md §1 "Response headers"; set early, so that streams carry them too. */
 function standardHeaders(request: FastifyRequest, reply: FastifyReply, dialect: Dialect): void {
-  // CORS has said already that answers vary by Origin.
-  const vary = [reply.getHeader('vary') ?? [], 'OpenAI-Beta, User-Agent, X-Assistants-Dialect'].flat()
   reply.headers({
     'x-request-id': request.id,
     'openai-version': '2020-10-01',
     'x-assistants-dialect': dialect,
-    vary: vary.join(', '),
+    // By Origin for what CORS says.
+    vary: 'Origin, OpenAI-Beta, User-Agent, X-Assistants-Dialect',
     'cache-control': 'no-store',
     // No page of another origin shows it as an image or runs it; CORS says who may read it.
     'cross-origin-resource-policy': 'same-origin',

@@ -14,7 +14,7 @@ import type { Principal } from './principal.ts'
 export function boundedBody(request: FastifyRequest, body: RequestPayload): RequestPayload {
   const { principal, headers, raw } = request
   const least = leastOf(principal.limits, 'body_bytes')
-  if (least === null || request.routeOptions.config.operation?.form) return body
+  if (least === null || request.operation?.form) return body
   const tooLarge = () =>
     new ApiError(
       'body_too_large',

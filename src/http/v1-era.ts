@@ -16,7 +16,10 @@ export function isV1Era(request: FastifyRequest): boolean {
   const { headers, originalUrl } = request
   // An override has called for the other dialect, whose forms are its own.
   if (answerDialect(request) === 'memgpt') return false
-  const beta = /assistants=(v\d+)/.exec(headers['openai-beta']?.toString() ?? '')?.[1]
+  const header = headers['openai-beta']?.toString() ?? ''
+  // What nearly all send.
+  if (header === 'assistants=v2') return false
+  const beta = /assistants=(v\d+)/.exec(header)?.[1]
   if (beta !== undefined) return beta === 'v1'
   const version = /[?&]api-version=(\d{4}-\d\d-\d\d)/.exec(originalUrl)?.[1]
   return version !== undefined && version < secondVersion
@@ -24,7 +27,7 @@ export function isV1Era(request: FastifyRequest): boolean {
 
 export function registerV1Era(app: FastifyInstance): void {
   app.addHook('preValidation', (request, _reply, done) => {
-    const id = request.routeOptions.config.operation?.id
+    const id = request.operation?.id
     if (id !== undefined && isRecord(request.body) && isV1Era(request))
       request.body = fromV1(id, request.body)
     done()
