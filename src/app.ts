@@ -63,6 +63,8 @@ export interface Tuning {
   followMs?: number
   /** Milliseconds that a request waits for one with its Idempotency-Key. */
   keyWaitMs?: number
+  /** Milliseconds that a read of a run waits for the commit of its end. */
+  readWaitMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
   /** Whether no other process writes to the database. */
@@ -290,7 +292,7 @@ async function connect(
   config: Config,
   log: Log,
   { metrics, traces }: Observing,
-  { silence, monotonic, alone }: Tuning,
+  { silence, monotonic, alone, readWaitMs }: Tuning,
 ): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
   try {
@@ -301,6 +303,7 @@ async function connect(
       traces,
       silence,
       monotonic,
+      readWaitMs,
       alone: alone ?? embedded !== null,
     })
   } catch (error) {

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type OpenAI from 'openai'
 import { gate, hang, text } from './support/mock-model.ts'
-import { oneNode } from './support/nodes.ts'
-import { inProgress, readyToRun, startServer } from './support/server.ts'
+import { hold, oneNode } from './support/nodes.ts'
+import { until } from './support/npm-start.ts'
+import { inProgress, readyToRun, startServer, type TestServer } from './support/server.ts'
 
 const server = await startServer()
 const { client, client6, mock } = server
@@ -80,6 +81,40 @@ test('a plain GET of a run is answered at once', async () => {
   assert.equal(answer.status, 200)
   await client.beta.threads.runs.cancel(run.id, { thread_id: thread })
 })
+
+test('a plain GET of a run whose end is being committed is answered with its end', async (t) => {
+  const server = await oneNode(t, { tuning: { readWaitMs: 20_000 } })
+  const { run, free } = await endingRun(server)
+  const read = server.client.beta.threads.runs.retrieve(run.id, { thread_id: run.thread_id })
+  // The read is with the server before the commit: a request sent after it has been answered.
+  await server.fetch('/healthz')
+  await free()
+  assert.equal((await read).status, 'completed')
+})
+
+test('a plain GET of a run does not wait for a commit that takes long', async (t) => {
+  const server = await oneNode(t)
+  const { run, free } = await endingRun(server)
+  const { status } = await server.client.beta.threads.runs.retrieve(run.id, { thread_id: run.thread_id })
+  assert.match(status, /queued|in_progress/)
+  await free()
+  const ended = await server.client.beta.threads.runs.poll(run.id, { thread_id: run.thread_id })
+  assert.equal(ended.status, 'completed')
+})
+
+/** A run whose model has answered, and whose thread someone else holds: its end cannot be committed before `free`. */
+async function endingRun(server: TestServer) {
+  const { client, mock, db, app } = server
+  const { assistant, thread } = await readyToRun(server)
+  const answers = gate()
+  mock.next(text(answers.opened, 'Done.'))
+  const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
+  await mock.received(0)
+  const free = await hold(db.url, 'select from threads where id = $1 for update', [thread])
+  answers.open()
+  await until(() => app.store.endings.size > 0, 'the turn has its outcome')
+  return { run, free }
+}
 
 test('a poll that is held sees a change that another node made', async (t) => {
   const server = await oneNode(t)

@@ -6,7 +6,7 @@ import type { Budget } from '../domain/budget.ts'
 import { runEvent } from '../domain/closing.ts'
 import type { RunRecord } from '../domain/records.ts'
 import { leaseOf, type Lease, type RunEvent, type RunFailure } from '../domain/run.ts'
-import { Turn, type TurnRows } from '../domain/turn.ts'
+import { Turn } from '../domain/turn.ts'
 import { noUsage, type Usage } from '../domain/usage.ts'
 import { reasonOf, type Log } from '../log.ts'
 import { buildContext, type TurnContext } from '../memory/context.ts'
@@ -15,7 +15,7 @@ import { hadNoRoom, NotDone } from '../store/pool.ts'
 import { announce, commitTransition, rowsOf, type RowsAndEvents } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
-import { noRows, type WrittenRows } from '../store/thread-write.ts'
+import { noRows, written } from '../store/thread-write.ts'
 import { ModelCall } from './model-call.ts'
 import { chargeLost, isMetered, spentTokens, tooManyTurns } from './run-bounds.ts'
 import { TurnLog } from './turn-log.ts'
@@ -99,6 +99,7 @@ export class RunTask {
       await this.#execute()
     } finally {
       clearTimeout(this.#starting)
+      this.#deps.store.endings.end(this.runId)
       this.#log.close()
     }
   }
@@ -158,6 +159,7 @@ export class RunTask {
     let outcome: Outcome | null = null
     const calling = this.#call(turn, context).then((result) => {
       outcome = result
+      this.#deps.store.endings.begin(this.runId)
       this.#wake()
     })
     for (let due = false; ;) {
@@ -389,10 +391,6 @@ export class RunTask {
       return false
     }
   }
-}
-
-function written(rows: TurnRows): WrittenRows {
-  return { ...noRows, ...rows }
 }
 
 function promptTokensOf(context: TurnContext): number {

@@ -84,7 +84,8 @@ The events: ${events.join(', ')}, \`done\`.
 
 \`openai-poll-after-ms\` says after how many milliseconds to ask again for a run that has not ended. A request with the
 header \`x-stainless-poll-helper: true\`, as the SDKs' \`createAndPoll\` sends it, is held until the run has ended or waits for tool outputs,
-for 5 seconds at most.
+for 5 seconds at most. Any other is answered at once, save that one which comes while the run's end is being stored is answered when
+that is done.
 
 ## Retries
 

@@ -33,7 +33,11 @@ export async function waitForRun(
   reply: FastifyReply,
 ): Promise<RunRecord | null> {
   const ms = holdMs(headers)
-  if (ms === 0) return context.store.readRun(key)
+  if (ms === 0) {
+    // Who polls without saying so is held too, for the moment that a commit takes.
+    await context.store.endings.of(key.id)
+    return context.store.readRun(key)
+  }
   const left = new AbortController()
   // With a reason, since to make the usual one costs more than all the rest.
   reply.raw.on('close', () => left.abort('left'))

@@ -12,6 +12,7 @@ import { GroupCommit, type Lane } from './group-commit.ts'
 import { migrate, serves } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes, silenceOthers } from './nodes.ts'
+import { Endings } from './endings.ts'
 import { Notices } from './notices.ts'
 import { observedLane, observeWrite } from './observed-lane.ts'
 import { Room } from './places.ts'
@@ -38,6 +39,8 @@ export interface Store {
   /** For how many more runs. */
   readonly room: Room
   readonly recent: Recent
+  /** Runs whose end is being committed. */
+  readonly endings: Endings
   /** Who may use how many tokens a day. */
   readonly tokenLimits: TokenLimits
   /** What this server counts of itself. */
@@ -80,8 +83,7 @@ const forgottenAfter = 100
 /** How long closing waits for the writes under way, and then for the connections. */
 const closingMs = 3_000
 
-/** Migrates the database and opens the pools. Throws StoreStartError, or pg's own error when it cannot connect. */
-export async function openStore(options: {
+export interface StoreOptions {
   connection: Connection
   log: Log
   monotonic?: Monotonic
@@ -89,9 +91,14 @@ export async function openStore(options: {
   silence?: number
   /** No other process writes to the database, as long as this one has it. */
   alone?: boolean
+  /** Milliseconds that a read of a run waits for the commit of its end. */
+  readWaitMs?: number
   metrics?: Metrics
   traces?: RunTraces | null
-}): Promise<Store> {
+}
+
+/** Migrates the database and opens the pools. Throws StoreStartError, or pg's own error when it cannot connect. */
+export async function openStore(options: StoreOptions): Promise<Store> {
   const { connection, log, monotonic = () => performance.now() } = options
   const { metrics = new Metrics(), traces = null } = options
   const schema = await migrate(connection)
@@ -138,6 +145,7 @@ export async function openStore(options: {
     lease,
     room,
     recent,
+    endings: new Endings(options.readWaitMs),
     tokenLimits: new TokenLimits(),
     metrics,
     traces,

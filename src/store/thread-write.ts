@@ -90,6 +90,11 @@ export const noRows: WrittenRows = {
   changedSteps: [],
 }
 
+/** These rows and no others. */
+export function written(rows: Partial<WrittenRows>): WrittenRows {
+  return { ...noRows, ...rows }
+}
+
 export type WriteOutcome =
   /** With the run's metadata if these are no longer those that were written with its change: clients may change them. */
   | {
