@@ -141,6 +141,23 @@ test(
   },
 )
 
+test('a turn that was taken from its node and is done again is counted once', async () => {
+  const { assistant: assistant_id, threads } = await shop('taken', 1_000)
+  const { opened, open } = gate()
+  mock.next(text('Half an answer', opened, '.'))
+  const run = await threads.createAndRun({ assistant_id, thread: {} })
+  while ((await threads.messages.list(run.thread_id)).data.length === 0) await new Promise(setImmediate)
+  await db.sql(
+    "update runs set owner_node = 'gone', lease_epoch = lease_epoch + 1, version = version + 1 where id = $1",
+    [run.id],
+  )
+  while (mock.requests.length < 2) await app.engine.sweep()
+  open()
+  const ended = await threads.runs.poll(run.id, { thread_id: run.thread_id })
+  assert.deepEqual([ended.status, ended.usage?.total_tokens], ['completed', 24])
+  assert.equal(await used('taken'), 24)
+})
+
 test('a key is held to its own limit on every node, whichever executes its runs, and other keys of its project are not', async (t) => {
   const { client, assistant: assistant_id, id } = await shop('two-nodes')
   await limit('keys', id, 100)

@@ -1,6 +1,8 @@
+import { isTerminal } from '../contract/events.ts'
 import type { RunRecord } from '../domain/records.ts'
 import type { RunFailure } from '../domain/run.ts'
 import { reasonOf, type Log } from '../log.ts'
+import { getRun } from '../store/runs.ts'
 import type { Store } from '../store/store.ts'
 import { chargeTokens, payerOf, spentText, tokensLeft } from '../store/usage-days.ts'
 
@@ -24,11 +26,18 @@ export async function spentTokens(store: Store, run: RunRecord, more = 0): Promi
   return left === null || left.left > 0 ? null : { code: 'rate_limit_exceeded', message: spentText(left) }
 }
 
-/** Counts a turn that its run does not have: its thread was deleted, say, while the model was answering. */
+/**
+ * Counts a turn that its run does not have, since it ended meanwhile: its thread was deleted, say. One that is still to be done is
+ * done again, and counted then.
+ */
 export async function chargeLost(store: Store, log: Log, run: RunRecord, tokens: number): Promise<void> {
+  const { id, thread_id, project_id } = run
   const charge = store.tokenLimits.charge(payerOf(run), store.node, tokens)
   if (charge === null) return
-  await chargeTokens(store.pool, charge).catch((error: unknown) =>
-    log.warn('the tokens of a turn were not counted', { run: run.id, reason: reasonOf(error) }),
-  )
+  try {
+    const now = await getRun(store.pool, project_id, thread_id, id)
+    if (now === null || isTerminal(now.state.status)) await chargeTokens(store.pool, charge)
+  } catch (error) {
+    log.warn('the tokens of a turn were not counted', { run: id, thread: thread_id, reason: reasonOf(error) })
+  }
 }
