@@ -102,6 +102,9 @@ test('a stream that is told again from what is stored begins and ends where the 
   await tell(submit, outputs('call_b'))
   // Without the key of the first time they are known by themselves.
   await tell(submit, outputs('call_b'))
+  mock.next(text('Hello.'))
+  const [made] = await tell('/v1/threads/runs', { assistant_id: assistant, thread: { metadata: { a: 'b' } } })
+  assert.equal(made?.event, 'thread.created')
   await db.advanceClock(4_000)
   await server.app.engine.sweep()
   // Texts and arguments come in one piece each.
@@ -113,6 +116,7 @@ test('a stream that is told again from what is stored begins and ends where the 
     const [again, replayed] = await events(path, body, key)
     assert.equal(replayed, 'true')
     assert.deepEqual(names(again), names(before))
+    assert.deepEqual(again[0]?.data, before[0]?.data)
   }
   const [unkeyed] = await events(submit, outputs('call_b'), newKey())
   assert.deepEqual(names(unkeyed), names(told[3]?.events ?? []))

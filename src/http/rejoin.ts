@@ -3,6 +3,7 @@ import { notFound } from '../contract/errors.ts'
 import { endsStream, type StreamEvent } from '../contract/events.ts'
 import { isBehind, type EventPlace, type PlacedEvent } from '../domain/event-log.ts'
 import type { RunRecord } from '../domain/records.ts'
+import { toThread } from '../domain/to-wire.ts'
 import { eventsToldAgain } from '../domain/told-again.ts'
 import { logExtent } from '../store/event-log.ts'
 import type { StreamStart } from '../store/idempotency.ts'
@@ -10,6 +11,7 @@ import { messagesOfRun } from '../store/messages.ts'
 import type { RunKey } from '../store/run-writes.ts'
 import { getRun } from '../store/runs.ts'
 import { stepsOfRun } from '../store/steps.ts'
+import { getThread } from '../store/threads.ts'
 import type { HttpContext } from './context.ts'
 import { RunStream, runStatusOf, type Until } from './run-stream.ts'
 
@@ -35,12 +37,19 @@ export function rejoinPart(
   context: HttpContext,
   reply: FastifyReply,
   key: RunKey,
-  { term, waits }: StreamStart,
+  { term, waits, thread = false }: StreamStart,
 ): Promise<void> {
-  return rejoin(context, reply, key, { term, no: -1 }, 'stop', (again) => {
+  const partOf = (again: PlacedEvent[]) => {
     const stops = again.flatMap(({ event }, i) => (isStop(event) ? [i + 1] : []))
     return again.slice(waits === 0 ? 0 : stops[waits - 1], stops[waits])
-  })
+  }
+  return rejoin(context, reply, key, { term, no: -1 }, 'stop', partOf, thread)
+}
+
+/** The event that tells of a run's thread (wire.md, "POST /threads/runs"), as the thread is now. Its place is in no log. */
+async function threadEvent({ store }: HttpContext, key: RunKey): Promise<StreamEvent | null> {
+  const thread = await getThread(store.pool, key.project_id, key.thread_id)
+  return thread && { event: 'thread.created', data: toThread(thread) }
 }
 
 function isStop(event: StreamEvent): boolean {
@@ -48,7 +57,7 @@ function isStop(event: StreamEvent): boolean {
   return status !== null && endsStream(status)
 }
 
-/** `partOf` chooses from the events of a run that is told again. */
+/** `partOf` chooses from the events of a run that is told again; `thread`: behind one that tells of its thread. */
 async function rejoin(
   context: HttpContext,
   reply: FastifyReply,
@@ -56,6 +65,7 @@ async function rejoin(
   after: EventPlace,
   until: Until,
   partOf: (again: PlacedEvent[]) => PlacedEvent[],
+  thread = false,
 ): Promise<void> {
   // It listens before the run is read: what happens in between is not missed.
   const stream = new RunStream(context, key, until)
@@ -64,7 +74,7 @@ async function rejoin(
     if (!run) throw notFound('run', key.id)
     const again = await toldAgain(context, run)
     if (again === null) return stream.open(reply, run, { after, version: null })
-    stream.tell(reply, partOf(again))
+    stream.tell(reply, partOf(again), thread ? await threadEvent(context, key) : null)
   } catch (error) {
     stream.close()
     throw error

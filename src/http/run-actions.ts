@@ -202,7 +202,8 @@ export async function streamRun(
   keep: Keep,
 ): Promise<void> {
   const { newThread, commit, headers, tell } = pending
-  const keeping = keep.stream(() => ({ term: logStart.term, waits: 0 }), headers)
+  const thread = newThread !== null
+  const keeping = keep.stream(() => ({ term: logStart.term, waits: 0, thread }), headers)
   if (reply.request.principal.limits.length > 0) await checkRunLimits(context, reply)
   const ready = signed(context, reply, pending)
   return withOwner(context, async (owner) => {

@@ -62,9 +62,10 @@ export class RunStream {
     if (isTerminal(run.state.status)) void this.#finish(run)
   }
 
-  /** Turns the reply into an event stream of exactly these events. */
-  tell(reply: FastifyReply, events: readonly PlacedEvent[]): void {
+  /** Turns the reply into an event stream of exactly these events; `first` comes before all that the run has. */
+  tell(reply: FastifyReply, events: readonly PlacedEvent[], first: StreamEvent | null = null): void {
     if (this.#begin(reply) === null) return
+    if (first) this.#stream?.send(first)
     for (const { event, place } of events) this.#stream?.send(event, showPlace(place))
     this.#end()
   }

@@ -29,6 +29,8 @@ export interface StreamStart {
   term: number
   /** How often the run had waited for outputs before: what counts when the log is not kept any more. */
   waits: number
+  /** The thread was made with the run, and is told of first. Answers of older versions do not say it. */
+  thread?: boolean
 }
 
 /** A stream of a run's events. */
