@@ -7,6 +7,8 @@ import { openStore } from '../src/store/store.ts'
 import { startMockModel, text } from './support/mock-model.ts'
 import { OutageLoad, startNode } from './support/outage-load.ts'
 import { dumpSchema } from '../scripts/dump-schema.ts'
+import { hold } from './support/nodes.ts'
+import { startPgProxy } from './support/pg-proxy.ts'
 import { atEnd, createDatabase, type TestDatabase } from './support/database.ts'
 
 async function emptyDatabase(): Promise<TestDatabase> {
@@ -121,6 +123,20 @@ test('a database of a newer version is refused, saying both versions, and left a
     return true
   })
   assert.deepEqual(await recorded(db), before)
+})
+
+test('a start whose connection breaks while it waits for the migrations of another fails, and the process lives', async () => {
+  const db = await emptyDatabase()
+  const proxy = await startPgProxy(db.url)
+  const held = await hold(db.url, 'select pg_advisory_lock($1)', [0x746d696c])
+  const waiting = migrate({ connectionString: proxy.url })
+  const ended = assert.rejects(waiting, /Connection terminated/)
+  const waits = `select from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`
+  while ((await db.sql(waits)).length === 0);
+  proxy.cutAll()
+  await ended
+  await held()
+  await migrate({ connectionString: db.url })
 })
 
 test('a migration that fails leaves nothing behind, and can be run again', async () => {

@@ -39,6 +39,8 @@ export async function migrate(connection: Connection, migrations?: Migration[]):
     connectionTimeoutMillis: 10_000,
     application_name: 'threadmill migrate',
   })
+  // A connection that breaks says so to the query under way, and once more: without a listener that would end the process.
+  client.on('error', () => {})
   await client.connect()
   try {
     await checkVersion(client)
