@@ -211,6 +211,26 @@ test('many threads go a few at a time, while runs are served as ever', async () 
   assert.ok(Math.max(...steps) <= 200, String(steps))
 })
 
+test('whoever says in the middle of a pass that threads are kept keeps all that are left', async () => {
+  await db.sql(`insert into threads (id, project_id, created_at, metadata, next_seq)
+    select 'thread_kept' || i, 'default', 1, '{}', 0 from generate_series(1, 300) i`)
+  const count = async () => {
+    const [row] = await db.sql<{ n: number }>(
+      `select count(*)::int as n from threads where id like 'thread_kept%' and deleted_at is null`,
+    )
+    return row?.n
+  }
+  await pass(1)
+  const before = await count()
+  assert.ok(before !== undefined && before > 0 && before < 300, String(before))
+  await db.sql(`update projects set retain_threads_for = 0 where id = 'default'`)
+  for (let i = 0; i < 2; i++) await server.app.engine.sweep()
+  assert.equal(await count(), before)
+  await db.sql(`update projects set retain_threads_for = null where id = 'default'`)
+  await pass()
+  assert.equal(await count(), 0)
+})
+
 test('of several servers one deletes by age, and another when that one has gone', async (t) => {
   await db.sql(`update projects set retain_threads_for = ${30 * day} where id = 'default'`)
   const other = await anotherNode(t, server, { ...tuning, alone: false })

@@ -24,8 +24,8 @@ export class Retention {
   readonly #store: Store
   readonly #log: Log
   readonly #otherwise: number
-  /** What is left of the present pass. */
-  #projects: Retained[] | null = null
+  /** Projects that are left of the present pass. */
+  #projects: string[] | null = null
   #after = firstPlace
   #nextPass = 0
 
@@ -50,12 +50,15 @@ export class Retention {
     const { pool, node, lease } = this.#store
     if (!(await isFirstNode(pool, node, lease.silence))) return this.#end()
     if (this.#projects === null) await forgetUsage(pool)
-    this.#projects ??= await retainedProjects(pool, this.#otherwise)
+    // As it is now: a pass may take hours, and whoever wants to keep threads does not mean those alone that it has not come to.
+    const retained = await retainedProjects(pool, this.#otherwise)
+    this.#projects ??= retained.map(({ id }) => id)
     if ((await unpurgedThreads(pool, mostUnpurged)) >= mostUnpurged) return
     for (let left = roundSize; left > 0;) {
       const [project] = this.#projects
-      if (!project) return this.#end()
-      left -= 1 + (await this.#page(project, left))
+      if (project === undefined) return this.#end()
+      const present = retained.find(({ id }) => id === project)
+      left -= 1 + (present ? await this.#page(present, left) : this.#next())
     }
   }
 
@@ -69,11 +72,14 @@ export class Retention {
     metrics.threadsRetired.add(ids.length)
     if (ids.length > 0) this.#log.info('threads were deleted by age', { project: id, threads: ids.length })
     this.#after = last ?? firstPlace
-    if (seen < limit) {
-      this.#projects?.shift()
-      this.#after = firstPlace
-    }
-    return seen
+    return seen < limit ? seen + this.#next() : seen
+  }
+
+  /** Leaves a project; nothing more is looked at for that. */
+  #next(): number {
+    this.#projects?.shift()
+    this.#after = firstPlace
+    return 0
   }
 
   #end(): void {
