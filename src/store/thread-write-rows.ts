@@ -55,6 +55,7 @@ function inserted(write: ThreadWrite): MessageRecord[] {
   return 'rows' in write ? write.rows.newMessages : []
 }
 
+/** Without what is null: Postgres reads each key that is sent. */
 function opRow(write: ThreadWrite, n: number, leave: boolean) {
   const count = inserted(write).length
   const createsRun =
@@ -71,11 +72,11 @@ function opRow(write: ThreadWrite, n: number, leave: boolean) {
     run_ord: waits ? 1 : count + 1,
     ...(waits ? { front: write.front, most: mostWaiting } : {}),
     release: write.kind === 'delete_thread' || (write.kind === 'advance' && write.release),
-    thread: write.kind === 'create_thread' ? write.thread : null,
-    message_id: write.kind === 'delete_message' ? write.messageId : null,
-    now: write.kind === 'delete_thread' ? write.now : null,
-    from_version: 'version' in write ? write.version : null,
-    stamp: write.kind === 'advance' ? write.stamp : null,
+    thread: write.kind === 'create_thread' ? write.thread : undefined,
+    message_id: write.kind === 'delete_message' ? write.messageId : undefined,
+    now: write.kind === 'delete_thread' ? write.now : undefined,
+    from_version: 'version' in write ? write.version : undefined,
+    stamp: write.kind === 'advance' ? write.stamp : undefined,
     ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
     ...('run' in write && write.run !== undefined && !('version' in write) ? fixedColumns(write.run) : {}),
     ...(write.kind === 'log'
@@ -95,14 +96,14 @@ function runColumns({ id, state, metadata }: RunRecord) {
     metadata,
     status: isWaiting(state) ? 'waiting' : state.status,
     version: state.version,
-    owner_node: 'owner' in state ? state.owner : null,
+    owner_node: 'owner' in state ? state.owner : undefined,
     lease_epoch: state.epoch,
     deadline: state.deadline,
-    started_at: state.started_at,
-    ended_at: 'ended_at' in state ? state.ended_at : null,
-    calls: state.status === 'requires_action' ? state.calls : null,
-    error: state.status === 'failed' ? state.error : null,
-    reason: state.status === 'incomplete' ? state.reason : null,
+    started_at: state.started_at ?? undefined,
+    ended_at: 'ended_at' in state ? state.ended_at : undefined,
+    calls: state.status === 'requires_action' ? state.calls : undefined,
+    error: state.status === 'failed' ? state.error : undefined,
+    reason: state.status === 'incomplete' ? state.reason : undefined,
     ...state.usage,
     turns: state.turns,
     attempts: state.attempts,
