@@ -71,6 +71,8 @@ export class RepeatedWarning {
 /** What an unknown thrown value says of itself, without its stack. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  // Node's, of a name with several addresses that all refuse, says nothing itself.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(reasonOf).join('; ')
   // Of data that it cannot take (class 22) Postgres quotes the value, which is what somebody wrote.
   const quotes = 'code' in error && typeof error.code === 'string' && /^22[0-9A-Z]{3}$/.test(error.code)
   return quotes ? error.message.replace(/"[\s\S]*"/, '"..."') : error.message

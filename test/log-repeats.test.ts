@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, type LookupFunction } from 'node:net'
 import { test } from 'node:test'
-import { createLog, RepeatedWarning } from '../src/log.ts'
+import { createLog, reasonOf, RepeatedWarning } from '../src/log.ts'
 import { gate, text } from './support/mock-model.ts'
 import { getEvents, OpenStream } from './support/run-events.ts'
 import { readyToRun, startServer } from './support/server.ts'
 
-// What an outage makes happen many times a second is not logged many times a second.
+// What an outage makes happen many times a second is not logged many times a second, and is told with its reason.
 
 function lines() {
   const all: string[] = []
@@ -29,6 +31,17 @@ test('a warning that repeats itself is written at once, and then every 10 s with
       ['run_30000', 100],
     ],
   )
+})
+
+test('why a name of several addresses cannot be reached is told by each of them', async () => {
+  const lookup: LookupFunction = (_name, _options, done) =>
+    done(null, [
+      { address: '127.0.0.1', family: 4 },
+      { address: '127.0.0.2', family: 4 },
+    ])
+  const socket = connect({ host: 'both.test', port: 1, autoSelectFamily: true, lookup })
+  const [error] = (await once(socket, 'error')) as [Error]
+  assert.match(reasonOf(error), /ECONNREFUSED 127\.0\.0\.1:1; .*ECONNREFUSED 127\.0\.0\.2:1/)
 })
 
 test('streams that cannot read their runs, again and again, say so in one line', async () => {
