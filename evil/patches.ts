@@ -238,4 +238,32 @@ export const evilPatches: EvilPatch[] = [
     tests: ['test/size-limits.test.ts'],
     titles: 'larger than its key or project may send',
   },
+  {
+    name: 'purges that wait for each other',
+    harm: 'what deleted threads left stays for as long as Postgres ends one purge or the other as a deadlock',
+    edits: [{ file: 'src/store/threads.ts', find: '\n    for update of x skip locked)', replace: ')' }],
+    tests: ['test/purge.test.ts'],
+  },
+  {
+    name: 'a pass that does not look again',
+    harm: 'threads go on being deleted for their age after their owner has said that they are kept',
+    edits: [
+      {
+        file: 'src/engine/retention.ts',
+        find: 'const retained = await retainedProjects(pool, this.#otherwise)',
+        replace: 'const retained = (this.#all ??= await retainedProjects(pool, this.#otherwise))',
+      },
+      {
+        file: 'src/engine/retention.ts',
+        find: '  #after = firstPlace\n  #nextPass',
+        replace: '  #all: Retained[] | null = null\n  #after = firstPlace\n  #nextPass',
+      },
+      {
+        file: 'src/engine/retention.ts',
+        find: '    this.#projects = null\n',
+        replace: '    this.#projects = null\n    this.#all = null\n',
+      },
+    ],
+    tests: ['test/retention.test.ts'],
+  },
 ]
