@@ -111,6 +111,29 @@ test('a second backup into the same file is refused while the first writes, and 
   }
 })
 
+test('limits of time that a user has set are for others than backup and restore', async () => {
+  const limits = [
+    'statement_timeout',
+    'lock_timeout',
+    'idle_in_transaction_session_timeout',
+    'transaction_timeout',
+  ]
+  const url = new URL(db.url)
+  url.searchParams.set('options', limits.map((name) => `-c ${name}=100`).join(' '))
+  const holder = new pg.Client({ connectionString: db.url })
+  await holder.connect()
+  await holder.query('begin; lock table file_chunks in access exclusive mode')
+  const backup = begin({ ...db, url: url.href }, ['backup', join(folder, 'slow')], ['pipe', 'pipe'])
+  const over = backup.ended.then(() => 0)
+  await Promise.race([
+    session(db, 'threadmill backup', `now() - query_start > interval '300 ms' and wait_event_type = 'Lock'`),
+    over,
+  ])
+  await holder.end()
+  const { code, err } = await backup.ended
+  assert.equal(code, 0, err)
+})
+
 test('a database that stops while it is filled is told as that, and not as a damaged backup', async () => {
   const file = join(folder, 'good')
   assert.equal((await begin(db, ['backup', file], ['pipe', 'pipe']).ended).code, 0)

@@ -32,9 +32,10 @@ export interface BackupEnd {
 export class NoData extends Error {}
 
 const migrationsText = 'select number from threadmill_migrations order by number'
-/** A user's own settings may bound what takes as long as it takes. */
-export const unboundedText =
-  'set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0'
+/** A user's own settings may bound what takes as long as it takes. The last of them is new in PostgreSQL 17. */
+export const unboundedText = `
+select set_config(name, '0', false) from pg_settings
+where name in ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')`
 
 const nowText = 'select floor(threadmill_now())::float8 as now'
 
