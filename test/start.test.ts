@@ -208,6 +208,13 @@ test('a signal that comes while it starts ends it at once, in order, and leaves 
   }
 })
 
+test('a terminal that is closed ends the server in order, and its Postgres with it', async (t) => {
+  const server = await serveAlone(t, dataDir)
+  server.child.kill('SIGHUP')
+  assert.equal(await server.ended(), 0, server.output())
+  assert.deepEqual(postgresOf(dataDir), [])
+})
+
 test('a second server on the same DATA_DIR is refused by name, and the first one goes on', async (t) => {
   const first = await serve(t, dataDir)
   const said = await refusal(t, { env: { PORT: String(await freePort()), DATA_DIR: dataDir } })

@@ -72,7 +72,7 @@ function stopOnSignals(server: Server, output: Output): Promise<never> {
       },
     )
   }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
+  // A terminal that is closed reaches us by the last, and the embedded Postgres not at all.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
   return new Promise(() => {})
 }
