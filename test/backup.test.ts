@@ -256,6 +256,9 @@ test('a file that is cut, changed, or no backup is refused, and leaves the datab
     ['half of it, well packed', gzipSync(plain.subarray(0, plain.length / 2)), /it ends in the middle/],
     ['without its end', gzipSync(plain.subarray(0, plain.lastIndexOf('E\0'))), /it ends in the middle/],
     ['twice', gzipSync(Buffer.concat([plain, plain])), /it goes on behind its end/],
+    ['a header that says nothing', frames('H', null), /it has a part that cannot be read/],
+    ['a header without its time', withHeader((header) => delete header.made_at), /it is not a backup of Thr/],
+    ['migrations that are none', withHeader(({ migrations }) => migrations.push(null)), /it is not a backup/],
     ['another file', Buffer.from('Not a backup at all.'), /it is not what was written/],
     ['nothing', Buffer.alloc(0), /it ends in the middle/],
   ]
@@ -271,20 +274,28 @@ test('a file that is cut, changed, or no backup is refused, and leaves the datab
   assert.equal((await command(empty, 'restore', file)).code, 0)
 })
 
+interface Header {
+  version: number
+  made_at?: number
+  migrations: (object | null)[]
+}
+
+/** A frame of JSON, packed, and what comes behind it. */
+function frames(kind: string, value: object | null, behind = Buffer.alloc(0)): Buffer {
+  const payload = Buffer.from(JSON.stringify(value))
+  const head = Buffer.alloc(5)
+  head.write(kind)
+  head.writeUInt32BE(payload.length, 1)
+  return gzipSync(Buffer.concat([head, payload, behind]))
+}
+
 /** The backup with another header. */
-function withHeader(change: (header: { version: number; migrations: object[] }) => void): Buffer {
+function withHeader(change: (header: Header) => void): Buffer {
   const plain = gunzipSync(readFileSync(file))
   const length = plain.readUInt32BE(1)
-  const header = JSON.parse(plain.toString('utf8', 5, 5 + length)) as {
-    version: number
-    migrations: object[]
-  }
+  const header = JSON.parse(plain.toString('utf8', 5, 5 + length)) as Header
   change(header)
-  const payload = Buffer.from(JSON.stringify(header))
-  const head = Buffer.alloc(5)
-  head.write('H')
-  head.writeUInt32BE(payload.length, 1)
-  return gzipSync(Buffer.concat([head, payload, plain.subarray(5 + length)]))
+  return frames('H', header, plain.subarray(5 + length))
 }
 
 test('a backup of a newer version is refused with what to do', async () => {

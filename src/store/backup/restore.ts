@@ -70,9 +70,9 @@ async function fillTables(
   const rows: Record<string, number> = {}
   let frame = await next(frames)
   while (frame.kind === frameKinds.table) {
-    const { table, columns } = parse<BackupTable>(frame)
-    if (!tables.includes(table) || !Array.isArray(columns) || Object.hasOwn(rows, table))
-      throw new DamagedBackup(`it has a table "${String(table).slice(0, 100)}" that does not belong there`)
+    const { table, columns } = parse<BackupTable>(frame, isTable)
+    if (!tables.includes(table) || Object.hasOwn(rows, table))
+      throw new DamagedBackup(`it has a table "${table.slice(0, 100)}" that does not belong there`)
     const data = new TableData(frames)
     rows[table] = await copyIn(client, await copyInOf(client, table, columns), data).catch(
       (error: unknown) => {
@@ -82,7 +82,7 @@ async function fillTables(
     )
     frame = data.behind ?? (await next(frames))
   }
-  const end = parse<BackupEnd>(expected(frame, frameKinds.end))
+  const end = parse<BackupEnd>(expected(frame, frameKinds.end), isEnd)
   if (end.sha256 !== frame.before) throw new DamagedBackup('its checksum is another')
   if (!(await frames.next()).done) throw new DamagedBackup('it goes on behind its end')
   for (const table of tables)
@@ -90,6 +90,11 @@ async function fillTables(
       throw new DamagedBackup(`it has not all rows of ${table}`)
   return rows
 }
+
+const isTable = ({ table, columns }: Partial<BackupTable>) =>
+  isText(table) && Array.isArray(columns) && columns.every(isText)
+
+const isEnd = ({ rows, sha256 }: Partial<BackupEnd>) => isObject(rows) && isText(sha256)
 
 /** Whether Postgres refused the rows for what they are, and not because it has no room for them or stops. */
 function isOfRows(error: unknown): error is pg.DatabaseError {
@@ -118,9 +123,10 @@ class TableData implements AsyncIterable<Buffer> {
 }
 
 function headerOf(frame: Frame): BackupHeader {
-  const header = parse<BackupHeader>(expected(frame, frameKinds.header))
-  if (header.format !== 'threadmill-backup' || !Array.isArray(header.migrations))
-    throw new DamagedBackup('it is not a backup of Threadmill')
+  const header = parse<BackupHeader>(expected(frame, frameKinds.header), () => true)
+  const { format, migrations, made_at } = header
+  const isOurs = Array.isArray(migrations) && migrations.every(isObject) && Number.isSafeInteger(made_at)
+  if (format !== 'threadmill-backup' || !isOurs) throw new DamagedBackup('it is not a backup of Threadmill')
   if (header.version !== 1) throw new NewerBackup(`The backup has form ${String(header.version)}.`)
   return header
 }
@@ -148,10 +154,19 @@ function expected(frame: Frame, kind: FrameKind): Frame {
   throw new DamagedBackup('its parts are not in their order')
 }
 
-function parse<T>({ payload }: Frame): T {
-  try {
-    return JSON.parse(payload.toString()) as T
-  } catch (cause) {
-    throw new DamagedBackup('it has a part that cannot be read', { cause })
+/** What a frame of JSON says, if it has the form that is expected. */
+function parse<T extends object>({ payload }: Frame, isWhole: (value: Partial<T>) => boolean): T {
+  const read = (): Partial<T> | null => {
+    try {
+      return JSON.parse(payload.toString()) as Partial<T> | null
+    } catch {
+      return null
+    }
   }
+  const value = read()
+  if (isObject(value) && isWhole(value)) return value as T
+  throw new DamagedBackup('it has a part that cannot be read')
 }
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+const isText = (value: unknown): value is string => typeof value === 'string'
