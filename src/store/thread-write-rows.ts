@@ -13,15 +13,22 @@ import type { Charge } from './usage-days.ts'
  * wait for them.
  */
 export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => string)[] {
+  let logs: ReturnType<typeof logRows> | null = null
+  const logged = () => (logs ??= logRows(batch))
   return [
     () => JSON.stringify(batch.map((write, n) => opRow(write, n, leave))),
     () => JSON.stringify(batch.flatMap(messageRows)),
     () => JSON.stringify(batch.flatMap(stepRows)),
     () => JSON.stringify(batch.flatMap(removedRows)),
-    () => logRows(batch),
+    () => JSON.stringify(logged().map(({ row }) => row)),
     () => JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
     () => JSON.stringify(batch.flatMap((write, n) => (chargeOf(write) ? { n, ...chargeOf(write) } : []))),
     () => JSON.stringify(batch.flatMap(boundRows)),
+    // JSON in JSON would be escaped and read twice. A line each: JSON has no line breaks of its own.
+    () =>
+      logged()
+        .map(({ events }) => events)
+        .join('\n'),
   ]
 }
 
@@ -141,10 +148,12 @@ function logOf(write: ThreadWrite): LogRow | null {
   return write.run ? logRow(write.run.id, creationBatch(write.run, thread)) : null
 }
 
-function logRows(batch: ThreadWrite[]): string {
-  const rows = batch.flatMap((write, n) => {
-    const row = logOf(write)
-    return row ? { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row } : []
+/** The rows of the log, their texts beside them. */
+function logRows(batch: ThreadWrite[]): { row: object; events: string }[] {
+  return batch.flatMap((write, n) => {
+    const log = logOf(write)
+    if (log === null) return []
+    const { events, ...row } = log
+    return { row: { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row }, events }
   })
-  return JSON.stringify(rows)
 }

@@ -13,7 +13,7 @@
 const passed = `n, kind, project_id, thread_id, seqs, release, now, message_id, run_id, run_ord, assistant_id, created_at, settings,
     metadata, status, version, owner_node, lease_epoch, deadline, front`
 
-/** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept, $7 = tokens used, $8 = how long threads may get. */
+/** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept, $7 = tokens used, $8 = how long threads may get, $9 = the texts of the log. */
 export const op = `op as materialized (
   select * from jsonb_to_recordset($1::jsonb) as x(
     n int, kind text, project_id text, thread_id text, seqs int, release boolean, now bigint, message_id text,
@@ -209,9 +209,11 @@ export const logged = `logged as (
   insert into run_events (thread_id, run_id, term, first_no, last_no, project_id, events, ends, created_at)
   select x.thread_id, x.run_id, x.term, x.first_no, x.last_no, x.project_id, x.events, x.ends,
     floor(threadmill_now())::bigint
-  from verdict, jsonb_to_recordset($5::jsonb) as x(
-    n int, thread_id text, run_id text, term int, first_no int, last_no int, project_id text, events text,
-    ends boolean)
+  from verdict, rows from (
+    jsonb_to_recordset($5::jsonb) as (
+      n int, thread_id text, run_id text, term int, first_no int, last_no int, project_id text, ends boolean),
+    unnest(string_to_array($9, chr(10)))
+  ) as x(n, thread_id, run_id, term, first_no, last_no, project_id, ends, events)
   where base[x.n + 1] <> -1
   on conflict do nothing
 )`
