@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { atEnd, createDatabase, type TestDatabase } from './support/database.ts'
+import { atEnd, createDatabase, serverUrl, type TestDatabase } from './support/database.ts'
 import { root } from './support/embedded-postgres.ts'
 import { plainEnvironment } from './support/npm-start.ts'
+import { execute, withName } from './support/postgres-server.ts'
 
 // threadmill backup and restore by the program itself, where something comes in between.
 
@@ -132,6 +134,25 @@ test('limits of time that a user has set are for others than backup and restore'
   await holder.end()
   const { code, err } = await backup.ended
   assert.equal(code, 0, err)
+})
+
+test('a database that does not hold all characters is refused by a start and by a restore, and the backup is not blamed', async () => {
+  const file = join(folder, 'letters')
+  assert.equal((await begin(db, ['backup', file], ['pipe', 'pipe']).ended).code, 0)
+  const server = await serverUrl()
+  const name = `test_latin_${randomBytes(4).toString('hex')}`
+  const making = `create database ${name} template template0 encoding 'LATIN1' locale 'C' locale_provider 'libc'`
+  await execute(withName(server, 'postgres'), making)
+  atEnd(() => execute(withName(server, 'postgres'), `drop database ${name} with (force)`))
+  const latin = { ...db, url: withName(server, name) }
+  for (const words of [['restore', file], ['serve']]) {
+    const { code, err } = await begin(latin, words, ['pipe', 'pipe']).ended
+    assert.equal(code, 69, err)
+    assert.match(
+      err,
+      /^threadmill: Threadmill needs a database in UTF8, .* LATIN1\. Make another one: createdb .*\n$/,
+    )
+  }
 })
 
 test('a database that stops while it is filled is told as that, and not as a damaged backup', async () => {

@@ -30,7 +30,7 @@ export async function readMigrations(): Promise<Migration[]> {
 
 /**
  * Brings the database to this binary's schema, and answers its number. Throws StoreStartError when Postgres is of an unsupported
- * version, or when the database was migrated by a newer binary to a schema that does not serve this one.
+ * version or encoding, or when the database was migrated by a newer binary to a schema that does not serve this one.
  * `migrations` are this binary's own, but for tests.
  */
 export async function migrate(connection: Connection, migrations?: Migration[]): Promise<number> {
@@ -43,7 +43,7 @@ export async function migrate(connection: Connection, migrations?: Migration[]):
   client.on('error', () => {})
   await client.connect()
   try {
-    await checkVersion(client)
+    await checkDatabase(client)
     await client.query('select pg_advisory_lock($1)', [lockKey])
     return await migrateLocked(client, migrations ?? (await readMigrations()))
   } finally {
@@ -52,14 +52,24 @@ export async function migrate(connection: Connection, migrations?: Migration[]):
   }
 }
 
-async function checkVersion(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ number: number; name: string }>(
-    `select current_setting('server_version_num')::int as number, current_setting('server_version') as name`,
-  )
-  const found = rows[0]
+const databaseText = `
+select current_setting('server_version_num')::int as number, current_setting('server_version') as name,
+  current_setting('server_encoding') as encoding`
+
+/** Throws StoreStartError for a database that cannot hold what is written to it: an old version, or not all characters. */
+export async function checkDatabase(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ number: number; name: string; encoding: string }>(databaseText)
+  const [found] = rows
   if (found && found.number < 150000) {
     throw new StoreStartError(
       `Threadmill needs PostgreSQL 15 or newer, and DATABASE_URL leads to ${found.name}.`,
+    )
+  }
+  // SQL_ASCII keeps bytes as they come, which are UTF-8; any other loses or refuses characters.
+  if (found && !['UTF8', 'SQL_ASCII'].includes(found.encoding)) {
+    throw new StoreStartError(
+      `Threadmill needs a database in UTF8, and that of DATABASE_URL is in ${found.encoding}. Make another one: ` +
+        'createdb --template=template0 --encoding=UTF8 threadmill',
     )
   }
 }

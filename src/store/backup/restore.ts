@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import pg from 'pg'
-import { lockMigrations, migrateEmpty, readMigrations, type Migration } from '../migrate.ts'
+import { checkDatabase, lockMigrations, migrateEmpty, readMigrations, type Migration } from '../migrate.ts'
 import type { Connection } from '../pool.ts'
 import { unboundedText, type BackupEnd, type BackupHeader, type BackupTable } from './backup.ts'
 import { copyIn } from './copy.ts'
@@ -36,6 +36,7 @@ export async function restore(connection: Connection, source: Readable): Promise
   await client.connect()
   try {
     await client.query(unboundedText)
+    await checkDatabase(client)
     await client.query('begin')
     const rows = await fill(client, frames, migrations)
     await client.query('commit')
