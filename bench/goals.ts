@@ -60,13 +60,13 @@ export const goals: Goal[] = [
   value('throughput', 'CPU ms a job, c=64', 2.2),
   over('throughput', 'whole job p50, c=1, ms', 10, 5),
   over('latency', 'first delta p50, c=1, ms', 3, 2),
-  // The issue can be read either way; this is the stricter one.
+  // It can be read either way; this is the stricter one.
   value('latency', 'first delta p99, c=16, ms', 40),
   value('latency', 'GET run p99, 64 executing, ms', 5),
   value('many', '500 runs of 5 s, s', 7.5),
   exactly('many', '500 runs of 5 s, not completed', 0),
   exactly('many', '10,000 runs at once, not completed', 0),
-  value('many', '10,000 runs at once, RSS MiB', mebibytes),
+  value('many', '10,000 runs at once, RSS in flight MiB', mebibytes),
   value('many', '10,000 runs at once, GET run p99, ms', 100),
   value('many', '100,000 waiting, RSS more, MiB', 50),
   value('many', '100,000 waiting, CPU more, ms/s', 10),
