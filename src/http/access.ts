@@ -25,13 +25,18 @@ export function isAllowedOrigin(origin: string, listed: readonly string[]): bool
 }
 
 /** Throws for a request to a name that is not ours, and for one that a foreign page makes. */
-export function checkAccess({ headers, raw, routeOptions }: FastifyRequest, access: Access): void {
+export function checkAccess(request: FastifyRequest, access: Access): void {
+  const { headers, raw } = request
   const { host, origin } = headers
   // RFC 9112 §3.2
   if (host === undefined && raw.httpVersion !== '1.0') {
     throw new ApiError('malformed_request', 'The request has no Host header.')
   }
-  if (host !== undefined && !isOurs(host, access.allowedHosts) && !forProbes.has(routeOptions.url ?? '')) {
+  if (
+    host !== undefined &&
+    !isOurs(host, access.allowedHosts) &&
+    !forProbes.has(request.routeOptions.url ?? '')
+  ) {
     throw new ApiError(
       'host_not_allowed',
       `This server does not answer to the host '${host.slice(0, 200)}'. Its operator can list it in ALLOWED_HOSTS.`,

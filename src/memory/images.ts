@@ -42,7 +42,9 @@ export async function loadImages(
   messages: MessageRecord[],
   signal: AbortSignal,
 ): Promise<LoadedImages> {
-  const chars = await charsOf(store, project, messages.flatMap(imagesOf))
+  const parts = messages.flatMap(imagesOf)
+  if (parts.length === 0) return { shown: notLoaded, free: () => {} }
+  const chars = await charsOf(store, project, parts)
   if (chars === 0) return { shown: await readImages(store, project, messages), free: () => {} }
   const free = await room.acquire(chars, signal).catch(() => null)
   if (free === null) return { shown: notLoaded, free: () => {} }
