@@ -365,6 +365,8 @@ test('a DATA_DIR that may not be written, or is no folder, is named in the error
   const folder = await makeFolder(t)
   await writeFile(join(folder, 'file'), '')
   assert.ok((await failure(join(folder, 'file'))).includes(join(folder, 'file')))
+  // Nothing can be made there, by nobody; the system says of it what it says where a folder above is missing.
+  if (process.platform === 'linux') assert.match(await failure('/proc/self/no/data'), /\/proc\/self\/no/)
   if (isRoot) return
   await mkdir(join(folder, 'locked'), { mode: 0o500 })
   const message = await failure(join(folder, 'locked', 'data'))

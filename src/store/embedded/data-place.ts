@@ -87,7 +87,14 @@ async function makeFolders(path: string): Promise<string[]> {
     if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error
   }
   const above = await makeFolders(dirname(path))
-  return [...above, ...(await makeFolders(path))]
+  try {
+    // Once: there are places, such as /proc, where this is the answer although the folder above is there.
+    await mkdir(path)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return above
+    throw error
+  }
+  return [...above, path]
 }
 
 async function placeElsewhere(intended: string, elsewhere: string, account: Account): Promise<DataPlace> {
