@@ -99,6 +99,16 @@ test('what waits for a model has no such time', async () => {
   assert.equal((await stream.finalRun()).status, 'completed')
 })
 
+test('a body that came while this process stood still is read, and not called late', async () => {
+  const { socket, heard } = open()
+  socket.write(head(`${json}connection: close\r\ncontent-length: 2\r\n\r\n`))
+  // The head is with the server: a request sent after it has been answered.
+  await server.fetch('/healthz')
+  socket.write('{}')
+  for (const since = performance.now(); performance.now() - since < 3 * short.bodyMs;);
+  assert.match(await heard, /^HTTP\/1\.1 200 /)
+})
+
 test('every time has a setting, and one that nobody can mean is refused', () => {
   const config = readConfig({ HEADERS_TIMEOUT: '5', MODEL_IDLE_TIMEOUT: '7' })
   assert.equal(config.headersTimeout, 5)

@@ -18,6 +18,8 @@ interface Body {
   since: number
   /** Bytes of the connection by then. */
   bytes: number
+  /** Was found to be late by the look before. */
+  isLate: boolean
 }
 
 /** What Node calls a request that does not arrive in time: it is answered as that is. */
@@ -36,7 +38,12 @@ export function refuseSlowBodies(
   app.addHook('preParsing', (request, reply, _body, done) => {
     const { headers, raw } = request
     if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined)
-      coming.set(request, { reply, since: performance.now(), bytes: raw.socket.bytesRead })
+      coming.set(request, {
+        reply,
+        since: performance.now(),
+        bytes: raw.socket.bytesRead,
+        isLate: false,
+      })
     done()
   })
   // It was read, or it is a form, which its handler reads. Those that were refused go with the next look.
@@ -50,8 +57,11 @@ export function refuseSlowBodies(
       const { raw, headers } = request
       if (raw.complete || raw.socket.destroyed) coming.delete(request)
       else if (isForm(headers) && !body.reply.sent && raw.socket.bytesRead > body.bytes)
-        Object.assign(body, { since: now, bytes: raw.socket.bytesRead })
-      else if (now - body.since >= bodyMs) {
+        Object.assign(body, { since: now, bytes: raw.socket.bytesRead, isLate: false })
+      else if (now - body.since < bodyMs) continue
+      // If this process stood still, what has come meanwhile is read before the next look.
+      else if (!body.isLate) body.isLate = true
+      else {
         coming.delete(request)
         if (body.reply.sent) raw.socket.destroy()
         else refuse(late, raw.socket)
