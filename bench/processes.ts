@@ -118,7 +118,7 @@ export function rssMiB(pid: number): number {
   }
 }
 
-/** The largest RSS between the call and that of the returned function, looked at every 100 ms. */
+/** The largest RSS between the call and the first one of the returned function, which ends the watch; looked at every 100 ms. */
 export function watchRss(pid: number): () => number {
   let peak = rssMiB(pid)
   const timer = setInterval(() => (peak = Math.max(peak, rssMiB(pid))), 100)
