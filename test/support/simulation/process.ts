@@ -173,6 +173,8 @@ class MigratedClient {
   constructor(answer: (text: string) => pg.QueryResultRow[]) {
     this.#answer = answer
   }
+  /** Its connection does not break. */
+  on(): void {}
   async connect(): Promise<void> {}
   async end(): Promise<void> {}
   async query(text: string): Promise<{ rows: pg.QueryResultRow[] }> {

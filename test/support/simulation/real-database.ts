@@ -92,7 +92,7 @@ export class RealDatabase {
 
   /** What a migration asks at a start. */
   migrated(text: string): pg.QueryResultRow[] {
-    if (text.includes('server_version_num')) return [{ number: 180_000, name: '18.0' }]
+    if (text.includes('server_version_num')) return [{ number: 180_000, name: '18.0', encoding: 'UTF8' }]
     return text.includes('from threadmill_migrations') ? this.#migrations : []
   }
 
