@@ -213,3 +213,23 @@ test('a deleted thread ends the streams of its run', async () => {
   assert.equal((await stream.toEnd()).at(-1)?.event, 'thread.run.cancelled')
   assert.ok(eventsIn(stream.text).every(({ id }) => id !== ''))
 })
+
+test('a stream whose log could not be read is not told that this was all', async () => {
+  const { seen, ...path } = await twoTurns()
+  const { pool } = server.app.store
+  const query = pool.query.bind(pool) as (...args: unknown[]) => unknown
+  let failures = 0
+  pool.query = ((...args: unknown[]) => {
+    // Twice: what could not be read is read once more.
+    const fails = (args[0] as { name?: string }).name === 'read_events' && failures < 2
+    if (!fails) return query(...args)
+    failures += 1
+    return Promise.reject(new Error('as if it could not be read'))
+  }) as typeof pool.query
+  try {
+    assert.deepEqual(await allEvents(server, path), seen)
+    assert.equal(failures, 2)
+  } finally {
+    pool.query = query as typeof pool.query
+  }
+})

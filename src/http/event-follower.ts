@@ -41,7 +41,7 @@ export class EventFollower {
   #version: number | null = null
   /** Published here, and not known to follow what the reader has. */
   #held: EventBatch[] = []
-  #reading: Promise<void> | null = null
+  #reading: Promise<boolean> | null = null
   #readAgain = false
   #timer: NodeJS.Timeout | null = null
   #stopped = false
@@ -71,16 +71,22 @@ export class EventFollower {
     if (this.#timer) clearTimeout(this.#timer)
   }
 
-  /** Delivers what the log has more than the reader; resolves when that is done. */
-  async read(): Promise<void> {
+  /** Delivers what the log has more than the reader; false if it could not be read: then there may be more. */
+  async read(): Promise<boolean> {
     this.#readAgain = true
-    this.#reading ??= this.#readAll().finally(() => (this.#reading = null))
-    await this.#reading
+    let done = true
+    // One that was ending has not heard of the wish.
+    while (this.#readAgain && done && !this.#stopped) {
+      this.#reading ??= this.#readAll().finally(() => (this.#reading = null))
+      done = await this.#reading
+    }
+    return done
   }
 
-  async #readAll(): Promise<void> {
+  async #readAll(): Promise<boolean> {
     const { pool } = this.#store
-    if (this.#run === null || this.#reader === null) return
+    if (this.#run === null || this.#reader === null) return false
+    let done = true
     try {
       while (this.#readAgain && !this.#stopped) {
         this.#readAgain = false
@@ -92,8 +98,10 @@ export class EventFollower {
       }
     } catch (error) {
       this.#reader.failed(error)
+      done = false
     }
     if (this.#held.length > 0 && !this.#stopped) this.#readLater()
+    return done
   }
 
   /** What is published is not stored yet: it will be in a moment. */

@@ -129,7 +129,7 @@ export class RunStream {
     try {
       const run = await getRun(store.pool, project_id, thread_id, id)
       // Before the run is missed: a deleted thread takes its run with it, but its log has the last word.
-      await this.#follower.read()
+      if (!(await this.#follower.read())) return
       if (run === null) this.#endWithout()
       else if (isTerminal(run.state.status)) await this.#finish(run)
     } catch (error) {
@@ -145,8 +145,8 @@ export class RunStream {
   /** Ends the stream of a run that has ended, with what the log tells, or should have told. */
   async #finish(run: RunRecord): Promise<void> {
     try {
-      await this.#follower.read()
-      if (!this.#stream?.open) return
+      // Whoever was told less than the log has must not be told that this was all.
+      if (!(await this.#follower.read()) || !this.#stream?.open) return
       const { ends } = await logExtent(this.#context.store.pool, this.#key)
       if (!ends) this.#send(runEvent(run))
       this.#end()
