@@ -63,7 +63,7 @@ export interface Tuning {
   followMs?: number
   /** Milliseconds that a request waits for one with its Idempotency-Key. */
   keyWaitMs?: number
-  /** Milliseconds that a read of a run waits for the commit of its end. */
+  /** Milliseconds that a read of a run waits for its end. */
   readWaitMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number

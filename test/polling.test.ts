@@ -82,6 +82,21 @@ test('a plain GET of a run is answered at once', async () => {
   await client.beta.threads.runs.cancel(run.id, { thread_id: thread })
 })
 
+test('a plain GET of a run whose model is quick is answered with its end', async (t) => {
+  const server = await oneNode(t, { tuning: { readWaitMs: 20_000 } })
+  const { client, mock } = server
+  const { assistant, thread } = await readyToRun(server)
+  await client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  const answers = gate()
+  mock.next(text(answers.opened, 'Done.'))
+  const run = await client.beta.threads.runs.create(thread, { assistant_id: assistant })
+  const read = client.beta.threads.runs.retrieve(run.id, { thread_id: thread })
+  // The read is with the server before the model's answer: a request sent after it has been answered.
+  await server.fetch('/healthz')
+  answers.open()
+  assert.equal((await read).status, 'completed')
+})
+
 test('a plain GET of a run whose end is being committed is answered with its end', async (t) => {
   const server = await oneNode(t, { tuning: { readWaitMs: 20_000 } })
   const { run, free } = await endingRun(server)

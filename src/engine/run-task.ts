@@ -94,6 +94,7 @@ export class RunTask {
 
   /** Resolves when this node has nothing more to do for the run. Rejects only when the store fails. */
   async execute(): Promise<void> {
+    this.#deps.store.endings.begin(this.runId, this.#run.settings.model)
     this.#starting = setTimeout(() => void this.#start(), this.#deps.startAfterMs)
     try {
       await this.#execute()
@@ -159,7 +160,7 @@ export class RunTask {
     let outcome: Outcome | null = null
     const calling = this.#call(turn, context).then((result) => {
       outcome = result
-      this.#deps.store.endings.begin(this.runId)
+      this.#deps.store.endings.over(this.runId)
       this.#wake()
     })
     for (let due = false; ;) {

@@ -34,7 +34,7 @@ export async function waitForRun(
 ): Promise<RunRecord | null> {
   const ms = holdMs(headers)
   if (ms === 0) {
-    // Who polls without saying so is held too, for the moment that a commit takes.
+    // Who polls without saying so is held too, for the moment that a commit or a quick model takes.
     await context.store.endings.of(key.id)
     return context.store.readRun(key)
   }

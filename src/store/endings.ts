@@ -1,39 +1,88 @@
-/** Milliseconds that a read waits at most: a database that stands still must not keep those who ask waiting. */
-const longestMs = 50
+import type { Monotonic } from './clock.ts'
 
 /**
- * Runs of this node whose turn is over and is being committed. Who asks for one right then is answered when that is done, with how the
- * turn ended: a client that polls would else learn it after its next pause.
+ * Milliseconds. A read waits for no turn that is older, and for no commit that takes longer: a model that thinks, or a database that
+ * stands still, must not keep those who ask waiting.
+ */
+const longestMs = 50
+
+/** Models that are remembered to be quick. */
+const maxQuick = 1_000
+
+interface Turn {
+  readonly model: string
+  readonly since: number
+  /** It has its outcome, which is being committed. */
+  over: boolean
+  readonly waiting: Set<() => void>
+}
+
+/**
+ * The turns of this node, for those who ask for their runs at such a moment that it pays to wait: a client that polls would learn the
+ * end only after its next pause, and ask once more for it. It pays while the outcome is being committed, and while a turn is young whose
+ * model was quick when it was asked last.
  */
 export class Endings {
+  readonly #monotonic: Monotonic
   readonly #longestMs: number
-  readonly #under = new Map<string, PromiseWithResolvers<void>>()
+  readonly #turns = new Map<string, Turn>()
+  /** Models whose last turn was over in time, and that nobody has waited for in vain since. */
+  readonly #quick = new Set<string>()
 
-  constructor(mostMs = longestMs) {
+  constructor(monotonic: Monotonic = () => performance.now(), mostMs = longestMs) {
+    this.#monotonic = monotonic
     this.#longestMs = mostMs
   }
 
+  /** Turns whose outcome is being committed. */
   get size(): number {
-    return this.#under.size
+    return [...this.#turns.values()].filter(({ over }) => over).length
   }
 
-  /** A turn of the run has its outcome. */
-  begin(run: string): void {
-    this.#under.set(run, Promise.withResolvers())
+  /** A turn of the run begins. */
+  begin(run: string, model: string): void {
+    this.#turns.set(run, { model, since: this.#monotonic(), over: false, waiting: new Set() })
   }
 
-  /** It was committed, or will not be. To be called for each turn, whether it got so far or not. */
+  /** The turn has its outcome. */
+  over(run: string): void {
+    const turn = this.#turns.get(run)
+    if (!turn) return
+    turn.over = true
+    if (this.#age(turn) > this.#longestMs) this.#quick.delete(turn.model)
+    else if (this.#quick.size < maxQuick) this.#quick.add(turn.model)
+  }
+
+  /** The outcome was committed, or will not be. To be called for each turn that began, whether it got so far or not. */
   end(run: string): void {
-    this.#under.get(run)?.resolve()
-    this.#under.delete(run)
+    const turn = this.#turns.get(run)
+    this.#turns.delete(run)
+    for (const resolve of turn?.waiting ?? []) resolve()
   }
 
-  /** Resolves at once for a run that is not ending, for another when it has, or when the time is up. */
+  /** Resolves at once for a run that it does not pay to wait for, for another when its turn has ended, or when the time is up. */
   async of(run: string): Promise<void> {
-    const ending = this.#under.get(run)
-    if (!ending) return
-    const timer = setTimeout(ending.resolve, this.#longestMs)
-    await ending.promise
+    const turn = this.#turns.get(run)
+    if (!turn) return
+    const ms = this.#worth(turn)
+    if (ms <= 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    turn.waiting.add(resolve)
+    const timer = setTimeout(() => {
+      if (!turn.over) this.#quick.delete(turn.model)
+      resolve()
+    }, ms)
+    await promise
     clearTimeout(timer)
+    turn.waiting.delete(resolve)
+  }
+
+  #worth(turn: Turn): number {
+    if (turn.over) return this.#longestMs
+    return this.#quick.has(turn.model) ? this.#longestMs - this.#age(turn) : 0
+  }
+
+  #age({ since }: Turn): number {
+    return this.#monotonic() - since
   }
 }

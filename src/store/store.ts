@@ -39,7 +39,7 @@ export interface Store {
   /** For how many more runs. */
   readonly room: Room
   readonly recent: Recent
-  /** Runs whose end is being committed. */
+  /** Turns that readers of a run may wait for. */
   readonly endings: Endings
   /** Who may use how many tokens a day. */
   readonly tokenLimits: TokenLimits
@@ -91,7 +91,7 @@ export interface StoreOptions {
   silence?: number
   /** No other process writes to the database, as long as this one has it. */
   alone?: boolean
-  /** Milliseconds that a read of a run waits for the commit of its end. */
+  /** Milliseconds that a read of a run waits for its end. */
   readWaitMs?: number
   metrics?: Metrics
   traces?: RunTraces | null
@@ -145,7 +145,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     lease,
     room,
     recent,
-    endings: new Endings(options.readWaitMs),
+    endings: new Endings(monotonic, options.readWaitMs),
     tokenLimits: new TokenLimits(),
     metrics,
     traces,
