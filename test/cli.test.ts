@@ -3,12 +3,16 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { startApp } from '../src/app.ts'
 import { exitCodes, Failure, type Call, type Command } from '../src/cli/command.ts'
 import { commands } from '../src/cli/commands.ts'
 import { runCommand } from '../src/cli/run.ts'
-import { ConfigError } from '../src/config.ts'
+import { ConfigError, readConfig } from '../src/config.ts'
+import { createLog } from '../src/log.ts'
 import { StoreStartError } from '../src/store/embedded/errors.ts'
+import { atEnd, createDatabase } from './support/database.ts'
 import { root } from './support/embedded-postgres.ts'
+import { startPgProxy } from './support/pg-proxy.ts'
 
 interface Said {
   code: number
@@ -127,6 +131,20 @@ test('what the user can mend is said in a sentence, with a code for its kind; a 
     assert.deepEqual([code, out], [exitCode, ''])
     assert.match(err, says)
   }
+})
+
+test('a start whose database goes away under it says so in a sentence, with the code for what may be there again', async () => {
+  const db = await createDatabase()
+  atEnd(() => db.drop())
+  const proxy = await startPgProxy(db.url)
+  const config = readConfig({ PORT: '0', DATABASE_URL: proxy.url })
+  // Once more than a read is repeated.
+  proxy.loseAnswersOf('valid_api_keys', 2)
+  const start = () => startApp(config, createLog('silent')).then(() => exitCodes.done)
+  const { code, out, err } = await say('first', tableOf(start))
+  assert.equal(proxy.lost, 2)
+  assert.deepEqual([code, out], [69, ''])
+  assert.match(err, /^threadmill: the connection to the database broke: .+\. Try again when the database is there\.\n$/)
 })
 
 test('the program itself passes its words on and ends with the code', () => {

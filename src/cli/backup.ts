@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createReadStream, createWriteStream, rmSync } from 'node:fs'
-import { rename, stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { open, rename, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { readConfig } from '../config.ts'
@@ -45,6 +45,7 @@ async function intoNewFile(file: string, write: (out: Writable) => Promise<Backu
     out.end()
     await finished(out)
     await rename(partial, file)
+    await keepNames(dirname(file))
     return end
   } catch (error) {
     const failed = out.errored
@@ -54,6 +55,13 @@ async function intoNewFile(file: string, write: (out: Writable) => Promise<Backu
   } finally {
     process.off('exit', remove)
   }
+}
+
+/** Flushes the names in a folder to the disk. Some file systems do not know how, and keep them in their own way. */
+async function keepNames(folder: string): Promise<void> {
+  const handle = await open(folder).catch(() => null)
+  await handle?.sync().catch(() => {})
+  await handle?.close()
 }
 
 async function ontoStdout(write: (out: Writable) => Promise<BackupEnd>): Promise<BackupEnd> {

@@ -1,6 +1,7 @@
 import { ConfigError } from '../config.ts'
 import { reasonOf } from '../log.ts'
 import { StoreStartError } from '../store/embedded/errors.ts'
+import { connectionBroke, NotDone } from '../store/pool.ts'
 import { exitCodes, Failure } from './command.ts'
 
 /** One sentence and an exit code for what the user can mend; a stack only for what is our own fault. */
@@ -17,6 +18,12 @@ export function explain(error: unknown): { text: string; exitCode: number } {
   }
   if (['EACCES', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(String(code))) {
     return said(`cannot listen on HOST and PORT as they are set: ${reasonOf(error)}`, exitCodes.config)
+  }
+  if (error instanceof NotDone || connectionBroke(error)) {
+    return said(
+      `the connection to the database broke: ${reasonOf(error)}. Try again when the database is there.`,
+      exitCodes.unavailable,
+    )
   }
   return {
     text: error instanceof Error ? (error.stack ?? error.message) : String(error),
