@@ -77,7 +77,11 @@ export class EventFollower {
     let done = true
     // One that was ending has not heard of the wish.
     while (this.#readAgain && done && !this.#stopped) {
-      this.#reading ??= this.#readAll().finally(() => (this.#reading = null))
+      this.#reading ??= this.#readAll().finally(() => {
+        this.#reading = null
+        // What came up to now was left to the reading.
+        if (this.#held.length > 0 && !this.#stopped) this.#readLater()
+      })
       done = await this.#reading
     }
     return done
@@ -86,7 +90,6 @@ export class EventFollower {
   async #readAll(): Promise<boolean> {
     const { pool } = this.#store
     if (this.#run === null || this.#reader === null) return false
-    let done = true
     try {
       while (this.#readAgain && !this.#stopped) {
         this.#readAgain = false
@@ -96,12 +99,11 @@ export class EventFollower {
         await this.#reader.ready()
         this.#deliverHeld()
       }
+      return true
     } catch (error) {
       this.#reader.failed(error)
-      done = false
+      return false
     }
-    if (this.#held.length > 0 && !this.#stopped) this.#readLater()
-    return done
   }
 
   /** What is published is not stored yet: it will be in a moment. */
