@@ -144,7 +144,10 @@ test('a start whose database goes away under it says so in a sentence, with the 
   const { code, out, err } = await say('first', tableOf(start))
   assert.equal(proxy.lost, 2)
   assert.deepEqual([code, out], [69, ''])
-  assert.match(err, /^threadmill: the connection to the database broke: .+\. Try again when the database is there\.\n$/)
+  assert.match(
+    err,
+    /^threadmill: the connection to the database broke: .+\. Try again when the database is there\.\n$/,
+  )
 })
 
 test('the program itself passes its words on and ends with the code', () => {
