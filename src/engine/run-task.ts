@@ -160,7 +160,7 @@ export class RunTask {
     let outcome: Outcome | null = null
     const calling = this.#call(turn, context).then((result) => {
       outcome = result
-      this.#deps.store.endings.over(this.runId)
+      this.#deps.store.endings.over(this.runId, 'end' in result)
       this.#wake()
     })
     for (let due = false; ;) {

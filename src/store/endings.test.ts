@@ -15,10 +15,10 @@ function controlled(t: TestContext) {
     endings,
     pass,
     /** A turn that takes so long. */
-    turn(run: string, model: string, ms: number) {
+    turn(run: string, model: string, ms: number, answered = true) {
       endings.begin(run, model)
       pass(ms)
-      endings.over(run)
+      endings.over(run, answered)
       endings.end(run)
     },
     /** Asks for a run; tells whether the answer is there by now. */
@@ -40,7 +40,7 @@ test('a read waits for a young turn of a model that was quick when it was asked 
   endings.begin('a', 'fast')
   assert.equal(await time.ask('a')(), true, 'nothing is known of the model')
   time.pass(10)
-  endings.over('a')
+  endings.over('a', true)
   endings.end('a')
 
   endings.begin('b', 'fast')
@@ -48,7 +48,7 @@ test('a read waits for a young turn of a model that was quick when it was asked 
   const [waits, other] = [time.ask('b'), time.ask('c')]
   assert.deepEqual([await waits(), await other()], [false, true])
   time.pass(10)
-  endings.over('b')
+  endings.over('b', true)
   assert.equal(await waits(), false, 'it is being committed')
   endings.end('b')
   assert.equal(await waits(), true)
@@ -79,7 +79,7 @@ test('a commit is waited for 50 ms, from each read on', async (t) => {
   const { endings } = time
   endings.begin('a', 'slow')
   time.pass(5_000)
-  endings.over('a')
+  endings.over('a', true)
   const first = time.ask('a')
   time.pass(49)
   const second = time.ask('a')
@@ -88,4 +88,25 @@ test('a commit is waited for 50 ms, from each read on', async (t) => {
   assert.deepEqual([await first(), await second()], [true, false])
   time.pass(49)
   assert.equal(await second(), true)
+})
+
+test('a turn that was broken off or refused says nothing of its model', async (t) => {
+  const time = controlled(t)
+  const { endings } = time
+  time.turn('a', 'slow', 1, false)
+  endings.begin('b', 'slow')
+  assert.equal(await time.ask('b')(), true)
+})
+
+test('of more models than are remembered, those that were quick last are', async (t) => {
+  const time = controlled(t)
+  const { endings } = time
+  time.turn('a', 'first', 1)
+  time.turn('a', 'second', 1)
+  for (let i = 0; i < 998; i++) time.turn('a', `other ${i}`, 1)
+  time.turn('a', 'first', 1)
+  time.turn('a', 'last', 1)
+  for (const model of ['first', 'second', 'last']) endings.begin(model, model)
+  const asked = ['first', 'second', 'last'].map((model) => time.ask(model))
+  assert.deepEqual(await Promise.all(asked.map((answered) => answered())), [false, true, false])
 })

@@ -44,13 +44,21 @@ export class Endings {
     this.#turns.set(run, { model, since: this.#monotonic(), over: false, waiting: new Set() })
   }
 
-  /** The turn has its outcome. */
-  over(run: string): void {
+  /** The turn has its outcome; `answered`: the model's own, which tells how quick it is. */
+  over(run: string, answered: boolean): void {
     const turn = this.#turns.get(run)
     if (!turn) return
     turn.over = true
     if (this.#age(turn) > this.#longestMs) this.#quick.delete(turn.model)
-    else if (this.#quick.size < maxQuick) this.#quick.add(turn.model)
+    else if (answered) this.#remember(turn.model)
+  }
+
+  #remember(model: string): void {
+    this.#quick.delete(model)
+    this.#quick.add(model)
+    // The one that was quick longest ago.
+    const [oldest] = this.#quick
+    if (this.#quick.size > maxQuick && oldest !== undefined) this.#quick.delete(oldest)
   }
 
   /** The outcome was committed, or will not be. To be called for each turn that began, whether it got so far or not. */
