@@ -51,7 +51,7 @@ export const settings = {
     kind: 'text, secret',
     otherwise: 'none',
     means: 'Key for that endpoint',
-    read: (given) => given,
+    read: modelKey,
   }),
   aliases: pairs({
     name: 'MODEL_ALIASES',
@@ -227,8 +227,31 @@ export function refuseOpenDoor(
 function modelUrl(given: string | null): string | null {
   if (given === null) return null
   const url = URL.canParse(given) ? new URL(given) : null
+  if (url && !isSendable(decoded(url.username) + decoded(url.password)))
+    throw new ConfigError(
+      'OPENAI_BASE_URL has a user or a password with characters that no header can carry.',
+    )
   if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return given.replace(/\/+$/, '')
   throw new ConfigError('OPENAI_BASE_URL must be an http or https URL such as http://127.0.0.1:11434/v1.')
+}
+
+function modelKey(given: string | null): string | null {
+  if (given === null || isSendable(given)) return given
+  throw new ConfigError(
+    'OPENAI_API_KEY has characters that no header can carry: is there a line break in it?',
+  )
+}
+
+/** Whether a header can carry a text: what is not ASCII, servers read in different ways. */
+const isSendable = (text: string) => /^[ -~]*$/.test(text)
+
+/** A part of a URL as it was meant; what it cannot mean is not sendable. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return '\0'
+  }
 }
 
 function longSecret(name: string, given: string | null): string | null {

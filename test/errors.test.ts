@@ -216,6 +216,8 @@ test('bodies that are not JSON are refused', async () => {
     ["{'a':1}", /^The request body is not valid JSON: /],
     [new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x7d]), /^The request body is not valid UTF-8\.$/],
     ['['.repeat(100_000), /^The request body is nested deeper than 200 levels\.$/],
+    [`[${'[],'.repeat(50_000)}0]`, /^The request body has more than 100000 values\.$/],
+    [`{"a":1${',"b":1'.repeat(100_000)}}`, /^The request body has more than 100000 values\.$/],
   ]
   const before = await rows()
   for (const [body, message] of cases) {

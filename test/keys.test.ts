@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { AzureOpenAI } from 'openai'
 import { startApp } from '../src/app.ts'
@@ -48,6 +50,19 @@ test('every way to send a key leads to the same project, and two different ones 
   const both = await ask({ 'api-key': key, authorization: 'Bearer sk-tm-other' })
   assert.equal(both.status, 400)
   assert.equal(((await both.json()) as { error: { code: string } }).error.code, 'conflicting_credentials')
+  // Two headers of one name, as fetch would not send them.
+  const twice = async (...keys: string[]) => {
+    const headers = ['host', 'localhost', 'openai-beta', 'assistants=v2']
+    for (const one of keys) headers.push('authorization', `Bearer ${one}`)
+    const [answer] = (await once(get(`${server.app.url}/v1/threads/${id}`, { headers }), 'response')) as [
+      IncomingMessage,
+    ]
+    answer.resume()
+    return answer.statusCode
+  }
+  assert.equal(await twice(key, key), 200)
+  assert.equal(await twice(key, 'sk-tm-other'), 400)
+  assert.equal(await twice('sk-tm-other', key), 400)
   const wrongs: Record<string, string>[] = [
     {},
     { authorization: `Basic ${key}` },

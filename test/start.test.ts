@@ -245,6 +245,18 @@ test('a setting that cannot be used is refused by its name', async (t) => {
     ['MODEL_ALIASES', 'broken', /MODEL_ALIASES: "broken" is not a pair/],
     ['LOG_LEVEL', 'loud', /LOG_LEVEL must be one of debug, .*"loud"/],
     ['OPENAI_BASE_URL', 'localhost:11434', /OPENAI_BASE_URL must be an http or https URL/],
+    [
+      'OPENAI_BASE_URL',
+      'http://u:%zz@127.0.0.1/v1',
+      /OPENAI_BASE_URL has a user or a password with characters/,
+    ],
+    [
+      'OPENAI_BASE_URL',
+      'http://u:%E6%97%A5@127.0.0.1/v1',
+      /OPENAI_BASE_URL has a user or a password with characters/,
+    ],
+    ['OPENAI_API_KEY', 'sk-a\nb', /OPENAI_API_KEY has characters that no header can carry/],
+    ['OPENAI_API_KEY', 'sk-é', /OPENAI_API_KEY has characters that no header can carry/],
     ['RUN_EXPIRES_AFTER', '0', /RUN_EXPIRES_AFTER must be a whole number from 1/],
   ]
   for (const [name, value, says] of cases) {

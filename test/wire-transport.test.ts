@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { before, test } from 'node:test'
+import { valueLimit } from '../src/http/body.ts'
 import { text } from './support/mock-model.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
 
@@ -289,4 +290,19 @@ test('UNKNOWN_PARAMETERS=ignore overlooks unknown keys at any depth and nothing 
   })
   assert.equal(error.code, 'invalid_value')
   assert.equal((await send('/v1/assistants', { modle: 'm' }))[1].error.code, 'missing_required_parameter')
+})
+
+test('a body with as many values as may be is stored, and commas inside of strings do not count', async () => {
+  const inMetadata = { a: ','.repeat(500) }
+  const parameters = { many: Array.from({ length: valueLimit - 20 }, () => 0) }
+  const tools = [{ type: 'function' as const, function: { name: 'f', parameters } }]
+  const { id } = await client.beta.assistants.create({ model: 'mock-model', tools, metadata: inMetadata })
+  assert.deepEqual((await client.beta.assistants.retrieve(id)).tools, tools)
+})
+
+test('of a key that is too long to be shown an error shows the beginning', async () => {
+  const answer = await post('/v1/threads', JSON.stringify({ ['k'.repeat(100_000)]: 1 }))
+  const { error } = (await answer.json()) as Told
+  assert.equal(answer.status, 400)
+  assert.equal(error.param, `${'k'.repeat(200)}...`)
 })

@@ -22,7 +22,7 @@ import {
 import type { FunctionTool, Tool } from '../contract/tools.ts'
 import type { AssistantRecord } from '../domain/records.ts'
 import { toolName } from '../domain/to-memgpt.ts'
-import { depthLimit, refuseUnstorable, scan } from './body.ts'
+import { depthLimit, valueLimit, refuseUnstorable, scan } from './body.ts'
 import { validator } from './validate.ts'
 
 // Requests of the memgpt dialect as v2 has them (memgpt-dialect.md §4 "Dialect rules").
@@ -104,12 +104,10 @@ function definitionOf({ function: { name, arguments: text } }: ToolCallForm, at:
 
 /** The object that a text of JSON holds, if it holds one. Throws ApiError for one that cannot be stored. */
 function objectIn(text: string, at: string): Record<string, unknown> | undefined {
-  if (scan(Buffer.from(text)).tooDeep) {
-    throw new ApiError(
-      'malformed_json',
-      `The JSON in '${at}' is nested deeper than ${depthLimit} levels.`,
-      at,
-    )
+  const { tooDeep, tooMany } = scan(Buffer.from(text))
+  if (tooDeep || tooMany) {
+    const what = tooDeep ? `is nested deeper than ${depthLimit} levels` : `has more than ${valueLimit} values`
+    throw new ApiError('malformed_json', `The JSON in '${at}' ${what}.`, at)
   }
   const value = valueOf(text)
   // The check of the body saw a text with escapes in it.

@@ -1,5 +1,4 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isApiKey } from '../contract/api-keys.ts'
 import { ApiError } from '../contract/errors.ts'
@@ -46,7 +45,7 @@ export function identify(
   if (page && !(keys.closed && page.forOperators)) return anonymous
   const unnamed = (): Principal => ({ ...anonymous, limits: keys.limitsOf(anonymous.project, null) })
   if (!keys.closed) return unnamed()
-  const credential = credentialOf(request.headers)
+  const credential = credentialOf(request)
   if (openDoor && (credential === null || !isApiKey(credential))) return unnamed()
   if (credential === null) {
     const how = 'Send it as "Authorization: Bearer YOUR_KEY", as SDKs do with their apiKey.'
@@ -68,7 +67,7 @@ export function identify(
 
 /** Lets in whoever has the key of the admin API, and nobody else: a key of a project is none. Throws ApiError. */
 export function identifyAdmin(adminKey: string | null, request: FastifyRequest): Principal {
-  const credential = credentialOf(request.headers)
+  const credential = credentialOf(request)
   if (credential === null)
     throw new ApiError(
       'missing_api_key',
@@ -83,7 +82,13 @@ export function identifyAdmin(adminKey: string | null, request: FastifyRequest):
 }
 
 /** What a request shows: `Authorization: Bearer`, or Azure's `api-key`. Throws ApiError if it shows two things. */
-function credentialOf(headers: IncomingHttpHeaders): string | null {
+function credentialOf({ headers, raw }: FastifyRequest): string | null {
+  // Node shows the first of several, and whatever stands in front of us may have looked at the last.
+  if (new Set(raw.headersDistinct['authorization']).size > 1)
+    throw new ApiError(
+      'conflicting_credentials',
+      'The request has two different Authorization headers. Send one of them.',
+    )
   const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1] ?? null
   const azure = typeof headers['api-key'] === 'string' ? headers['api-key'] : null
   if (bearer !== null && azure !== null && bearer !== azure) {

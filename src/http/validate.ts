@@ -113,7 +113,7 @@ function explainObject(schema: Schema, value: Record<string, unknown>, path: str
     const at = join(path, key)
     const known = Object.hasOwn(properties, key) ? properties[key] : undefined
     if (!known && rest === false)
-      return new ApiError('unknown_parameter', `Unknown parameter: '${clip(at)}'.`, at)
+      return new ApiError('unknown_parameter', `Unknown parameter: '${clip(at)}'.`, clip(at))
     const error = explainKey(schema, key, path) ?? explainValue(known ?? rest, value[key], at)
     if (error) return error
   }

@@ -21,6 +21,13 @@ test('an assistant that was read is not read again', async () => {
   assert.deepEqual(await readOf(recent, named('other')), { name: 'old', asked: false })
 })
 
+test('an assistant that is large is not kept, so that many of them do not fill the memory', async () => {
+  const recent = new RecentAssistants()
+  const large = { ...named('large'), instructions: 'x'.repeat(70_000) }
+  assert.deepEqual(await readOf(recent, large), { name: 'large', asked: true })
+  assert.deepEqual(await readOf(recent, named('other')), { name: 'other', asked: true })
+})
+
 test('an assistant that was changed or deleted is read again', async () => {
   const recent = new RecentAssistants()
   await readOf(recent, named('old'))

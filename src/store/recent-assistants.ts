@@ -1,7 +1,11 @@
 import type { AssistantRecord } from '../domain/records.ts'
+import { sizeOf } from './write-size.ts'
 
 /** Assistants kept; those that have been kept the longest go first. */
 const mostAssistants = 1_000
+
+/** Characters of one that is kept: those that are larger are read each time, and do not fill the memory. */
+const largestAssistant = 65_536
 
 /**
  * Assistants as they were read, for a node that has the database to itself (docs/decisions/0019): each run begins with
@@ -22,7 +26,8 @@ export class RecentAssistants {
     if (known && known.project_id === project) return known
     const changes = this.#changes
     const found = await find()
-    if (found !== null && known !== null && changes === this.#changes) this.#set(id, found)
+    if (found === null || known === null || changes !== this.#changes) return found
+    if (sizeOf(found) <= largestAssistant) this.#set(id, found)
     return found
   }
 

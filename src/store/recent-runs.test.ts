@@ -30,6 +30,13 @@ test('a run is known as its newest commit left it, in whichever order commits ar
   assert.equal(recent.get(run)?.state.version, 3)
 })
 
+test('a run that is large is asked for, so that many of them do not fill the memory', () => {
+  const recent = new RecentRuns(true)
+  const run = { ...someRun(), metadata: { large: 'x'.repeat(20_000) } }
+  recent.written(advance(run), ok)
+  assert.equal(recent.get(run), null)
+})
+
 test('what a write did not do is not known', () => {
   const recent = new RecentRuns(true)
   const run = someRun()

@@ -1,9 +1,13 @@
 import type { RunRecord } from '../domain/records.ts'
 import type { RunKey } from './run-writes.ts'
 import type { ThreadWrite, WriteOutcome } from './thread-write.ts'
+import { sizeOf } from './write-size.ts'
 
 /** Runs kept; the least recently written go first. */
 const mostRuns = 20_000
+
+/** Characters of one that is kept: those that are larger are read each time, and do not fill the memory. */
+const largestRun = 16_384
 
 /**
  * Runs as this process last committed them, for a node that has the database to itself: a client that polls is answered
@@ -11,7 +15,7 @@ const mostRuns = 20_000
  * before; what is changed in another way is not kept at all from then on.
  */
 export class RecentRuns {
-  /** null: not kept, since it changed in a way that is not seen here. In the order of the last writes. */
+  /** null: not kept, since it is large, or changed in a way that is not seen here. In the order of the last writes. */
   readonly #runs = new Map<string, RunRecord | null>()
   readonly #alone: boolean
 
@@ -53,7 +57,7 @@ export class RecentRuns {
   #put(run: RunRecord): void {
     const known = this.#runs.get(run.id)
     if (known === null || (known && known.state.version > run.state.version)) return
-    this.#set(run.id, run)
+    this.#set(run.id, sizeOf(run) <= largestRun ? run : null)
   }
 
   #set(id: string, run: RunRecord | null): void {

@@ -126,7 +126,11 @@ class TableData implements AsyncIterable<Buffer> {
 function headerOf(frame: Frame): BackupHeader {
   const header = parse<BackupHeader>(expected(frame, frameKinds.header), () => true)
   const { format, migrations, made_at } = header
-  const isOurs = Array.isArray(migrations) && migrations.every(isObject) && Number.isSafeInteger(made_at)
+  const isOurs =
+    Array.isArray(migrations) &&
+    migrations.length > 0 &&
+    migrations.every(isObject) &&
+    Number.isSafeInteger(made_at)
   if (format !== 'threadmill-backup' || !isOurs) throw new DamagedBackup('it is not a backup of Threadmill')
   if (header.version !== 1) throw new NewerBackup(`The backup has form ${String(header.version)}.`)
   return header
