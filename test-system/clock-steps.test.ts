@@ -59,7 +59,39 @@ async function fakedPostgres(t: TestContext) {
   atEnd(t, () => shutDown(postmaster.identity))
   await (await connectWhenReady(cluster, postmaster)).end()
   const host = encodeURIComponent(socketFolder)
-  return { step, url: `postgres://${databaseUser}@localhost/${database}?host=${host}&port=${socketPort}` }
+  const url = `postgres://${databaseUser}@localhost/${database}?host=${host}&port=${socketPort}`
+  await withoutAlarms(url)
+  return { step, url }
+}
+
+/**
+ * From now on no connection has a timer. The handler of its signal reads the clock; if it breaks into another reading of it,
+ * libfaketime, which opens a file each time, waits for itself or ruins the heap, and Postgres crashes.
+ */
+async function withoutAlarms(url: string): Promise<void> {
+  const timers = [
+    'client_connection_check_interval',
+    'statement_timeout',
+    'lock_timeout',
+    'idle_in_transaction_session_timeout',
+  ]
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(`
+create function without_alarms() returns event_trigger language plpgsql as $$ begin
+  ${timers.map((name) => `perform set_config('${name}', '0', false);`).join(' ')}
+  perform set_config('deadlock_timeout', '1h', false);
+end $$`)
+  await client.query('create event trigger without_alarms on login execute function without_alarms()')
+  await client.end()
+  const other = new pg.Client({ connectionString: url, statement_timeout: 5_000 })
+  await other.connect()
+  const { rows } = await other.query('select name, setting from pg_settings where name = any ($1)', [timers])
+  await other.end()
+  assert.deepEqual(
+    new Set(rows.map(({ name, setting }) => `${name} ${setting}`)),
+    new Set(timers.map((name) => `${name} 0`)),
+  )
 }
 
 test(

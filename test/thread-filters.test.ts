@@ -126,6 +126,9 @@ test('a filter that is not understood is refused by its name, and an empty value
     [`metadata[${'k'.repeat(65)}]=x`, `metadata.${'k'.repeat(65)}`],
     [`${Array.from({ length: 17 }, (_, i) => `metadata[k${i}]=x`).join('&')}`, 'metadata'],
     ['metadata[a]=%00', 'metadata[a]'],
+    ['metadata[a][b]=c', 'metadata[a][b]'],
+    ['metadata[a=1', 'metadata[a'],
+    ['created_at[gte]x=1', 'created_at[gte]x'],
   ]
   for (const [query, param] of cases) {
     const answer = await server.fetch(`/v1/threads?${query}`)

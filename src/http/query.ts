@@ -53,12 +53,17 @@ function listOf(query: Query, name: string): string[] | undefined {
 
 /**
  * `name[a]=1&name[b]=2`. A value that is empty is one: a filter by what a program forgot to fill in finds nothing rather than
- * everything. What is no such pair, as `name=1`, is handed on for the check to refuse.
+ * everything. So is one that cannot be read, as `name[a][b]=1`, refused rather than left out. What is no pair at all, as `name=1`, is
+ * handed on for the check to refuse.
  */
 function objectOf(query: Query, name: string, { properties = {} }: Property): unknown {
   const pairs = Object.keys(query).flatMap((given) => {
-    const [, key] = given.startsWith(`${name}[`) ? (/^[^[]*\[([^\]]*)\]$/.exec(given) ?? []) : []
-    if (key === undefined) return []
+    if (!given.startsWith(`${name}[`)) return []
+    const [, key] = /^[^[]*\[([^\]]*)\]$/.exec(given) ?? []
+    if (key === undefined) {
+      const shown = given.slice(0, 100)
+      throw new ApiError('invalid_value', `Invalid '${shown}': it must be of the form '${name}[key]'.`, shown)
+    }
     const value = Object.hasOwn(properties, key) ? scalarOf(query, given, properties[key] ?? {}) : undefined
     return [[key, value ?? single(query, given) ?? '']]
   })

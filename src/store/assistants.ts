@@ -26,7 +26,9 @@ const lockText = `${selectText} for update`
 
 const list = {
   name: 'list_assistants',
-  text: `select ${columns} from assistants where project_id = $1 and seq > $2 and seq < $3`,
+  columns,
+  large: ['instructions', 'tools', 'metadata', 'response_format'],
+  from: `from assistants where project_id = $1 and seq > $2 and seq < $3`,
   cursor: 'select seq from assistants where project_id = $1 and id = $2',
 }
 

@@ -4,7 +4,7 @@ import type { PageQuery } from '../contract/paging.ts'
 import type { HostedToolName } from '../contract/tools.ts'
 import type { MessageRecord, RunRecord } from '../domain/records.ts'
 import { keepAnswer, keepNothing, type Keeping } from './idempotency.ts'
-import { readPage, type Page } from './page.ts'
+import { readPage, storedSize, type Page } from './page.ts'
 import { inTransaction, query } from './pool.ts'
 import type { Recent } from './recent.ts'
 import { withoutSeq, type MessageRow } from './rows.ts'
@@ -22,28 +22,35 @@ const lockText = `${selectText} for update`
 const updateText = `
 update messages set metadata = $4 where thread_id = $2 and id = $3 and project_id = $1`
 
+/** What of a message may be large. */
+const large = ['content', 'attachments', 'metadata']
+
 const list = {
   name: 'list_messages',
-  text: `select ${columns} from messages where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
+  columns,
+  large,
+  from: `from messages where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
   ${live}`,
   cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and id = $3',
 }
 
 const listOfRun = {
   name: 'list_messages_of_run',
-  text: `select ${columns} from messages
+  columns,
+  large,
+  from: `from messages
 where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < $5
   ${live}`,
   cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and run_id = $3 and id = $4',
 }
 
-// The newest first, so that a long thread costs no more than what the model's window takes. Sizes are those on disk: a
-// content is not read for them; one that is compressed counts for much more.
+// The newest first, so that a long thread costs no more than what the model's window takes. A content is not read for its
+// size.
 const newestText = `
 select ${columns}, seen from (
   select *, count(*) over (order by seq desc) as nth, count(*) over () as seen, sum(size) over (order by seq desc) as total
   from (
-    select *, pg_column_size(content) * case when pg_column_compression(content) is null then 1 else 16 end as size
+    select *, ${storedSize(['content'])} as size
     from messages
     where project_id = $1 and thread_id = $2 and status <> 'in_progress' and seq < $3
     order by seq desc limit $4

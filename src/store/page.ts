@@ -2,14 +2,19 @@ import type pg from 'pg'
 import { ApiError } from '../contract/errors.ts'
 import type { PageQuery } from '../contract/paging.ts'
 import { query } from './pool.ts'
+import { sizeOf } from './write-size.ts'
 
-// Keyset pages by sequence number: a page costs the same at the start and at the end of a long list.
+// Keyset pages by sequence number: a page costs the same at the start and at the end of a long list. Items may be as large as a
+// body, so a page ends too where it has become too large to be answered: it is shorter than asked, and says that there is more.
 
 export interface PageStatements {
   /** Names the prepared statements. */
   name: string
-  /** `select` with $1.. = scope and then two bounds: seq > $n and seq < $n+1; order and limit are appended. */
-  text: string
+  columns: string
+  /** Those of the columns that may be large. */
+  large: readonly string[]
+  /** `from` with $1.. = scope and then two bounds: seq > $n and seq < $n+1; order and limit are appended. */
+  from: string
   /** Finds the seq of a cursor: $1.. = scope, then the id. */
   cursor: string
 }
@@ -20,6 +25,21 @@ export interface Page<T> {
 }
 
 const highest = Number.MAX_SAFE_INTEGER
+
+/** Characters of a page, about; it is at least one item. */
+const pageChars = 16 << 20
+/** Bytes that are read at once. */
+const pieceBytes = 4 << 20
+
+/** An expression for about how many bytes these columns take: nothing is read for it. What is compressed counts for much more. */
+export function storedSize(columns: readonly string[]): string {
+  return columns
+    .map(
+      (name) =>
+        `coalesce(pg_column_size(${name}) * case when pg_column_compression(${name}) is null then 1 else 16 end, 0)`,
+    )
+    .join(' + ')
+}
 
 /**
  * One page (wire.md §3). `before` alone gives the page nearest to the cursor, still in the asked order.
@@ -38,17 +58,59 @@ export async function readPage<R extends { seq: number }>(
   const below = (ascending ? before : after) ?? highest
   // Reading backwards from `before` finds the nearest rows; they are turned round afterwards.
   const backwards = before !== null && after === null
-  const up = ascending !== backwards
-  const limit = `$${scope.length + 3}`
-  const rows = await query<R>(
-    pool,
-    `${statements.name}_${up ? 'asc' : 'desc'}`,
-    statements.text + (up ? ' order by seq asc limit ' : ' order by seq desc limit ') + limit,
-    [...scope, above, below, page.limit + 1],
-  )
-  const hasMore = rows.length > page.limit
-  if (hasMore) rows.pop()
+  const { rows, hasMore } = await readRows<R>(pool, statements, ascending !== backwards, {
+    scope,
+    above,
+    below,
+    limit: page.limit,
+  })
   return { rows: backwards ? rows.reverse() : rows, hasMore }
+}
+
+interface Stretch {
+  scope: unknown[]
+  above: number
+  below: number
+  limit: number
+}
+
+/** The first rows of a stretch: as many as are wanted, or as fit into a page. */
+async function readRows<R extends { seq: number }>(
+  pool: pg.Pool,
+  statements: PageStatements,
+  up: boolean,
+  { scope, above, below, limit }: Stretch,
+): Promise<Page<R>> {
+  const name = `${statements.name}_${up ? 'asc' : 'desc'}`
+  const text = pieceText(statements, up, scope.length + 3)
+  const rows: R[] = []
+  for (let chars = 0; ;) {
+    const last = rows.at(-1)?.seq
+    const bounds = last === undefined ? [above, below] : up ? [last, below] : [above, last]
+    const wanted = limit + 1 - rows.length
+    const piece = await query<R & { found?: number }>(pool, name, text, [...scope, ...bounds, wanted])
+    for (const { found: _, ...row } of piece) {
+      // It would be too large with this one.
+      if (rows.length === limit || (rows.length > 0 && chars + sizeOf(row) > pageChars))
+        return { rows, hasMore: true }
+      rows.push(row as unknown as R)
+      chars += sizeOf(row)
+    }
+    if (piece.length === (piece[0]?.found ?? piece.length)) return { rows, hasMore: false }
+  }
+}
+
+/** Of the rows that are wanted those that are read at once: at least one. Each says how many were found, unless none is large. */
+function pieceText({ columns, large, from }: PageStatements, up: boolean, limit: number): string {
+  const order = `order by seq ${up ? 'asc' : 'desc'}`
+  if (large.length === 0) return `select ${columns} ${from} ${order} limit $${limit}`
+  return `
+select ${columns}, found from (
+  select *, row_number() over (${order}) as nth, count(*) over () as found, sum(size) over (${order}) as total
+  from (select ${columns}, ${storedSize(large)} as size ${from} ${order} limit $${limit}) asked
+) sized
+where nth = 1 or total <= ${pieceBytes}
+${order}`
 }
 
 async function cursorSeq(

@@ -39,12 +39,22 @@ export function clientOf(server: TestServer, apiKey: string): OpenAI {
   return new OpenAI({ baseURL: `${server.app.url}/v1`, apiKey, maxRetries: 0 })
 }
 
-/** Resolves when the request is answered with this status; keys take effect within a second. */
+/**
+ * Resolves when the request is answered with this status; keys take effect within a second. What is under way for a key at the
+ * moment when it ends is broken off, as a stream is, and asked again.
+ */
 export async function until(status: number, request: () => Promise<Response>): Promise<void> {
   for (;;) {
-    const answer = await request()
-    await answer.body?.cancel()
-    if (answer.status === status) return
+    const answer = await request().catch((error: unknown) => {
+      if (!isBrokenOff(error)) throw error
+    })
+    await answer?.body?.cancel()
+    if (answer?.status === status) return
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
+}
+
+function isBrokenOff(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: string } }
+  return cause?.code === 'UND_ERR_SOCKET' || cause?.code === 'ECONNRESET'
 }
