@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { isLoopback } from './contract/loopback.ts'
-import { openAiUrl } from './contract/model-endpoint.ts'
+import { isSendable, keyFault, openAiUrl } from './contract/model-endpoint.ts'
 import { secretsKeyLength } from './contract/sealed.ts'
 import { parseAliases } from './models/aliases.ts'
 import { parseWindows } from './models/windows.ts'
@@ -236,14 +236,10 @@ function modelUrl(given: string | null): string | null {
 }
 
 function modelKey(given: string | null): string | null {
-  if (given === null || isSendable(given)) return given
-  throw new ConfigError(
-    'OPENAI_API_KEY has characters that no header can carry: is there a line break in it?',
-  )
+  const fault = given === null ? null : keyFault(given)
+  if (fault === null) return given
+  throw new ConfigError(`OPENAI_API_KEY ${fault}`)
 }
-
-/** Whether a header can carry a text: what is not ASCII, servers read in different ways. */
-const isSendable = (text: string) => /^[ -~]*$/.test(text)
 
 /** A part of a URL as it was meant; what it cannot mean is not sendable. */
 function decoded(part: string): string {

@@ -1,3 +1,4 @@
+import { isSendable } from './contract/model-endpoint.ts'
 import { samplers } from './observe/trace-context.ts'
 import { ConfigError, oneOf, text, type Setting } from './setting.ts'
 
@@ -21,12 +22,8 @@ export const traceSettings = {
     means: 'The whole URL for traces, instead of that',
     read: (given) => collector('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', given),
   }),
-  otlpHeaders: keyed(
-    'OTEL_EXPORTER_OTLP_HEADERS',
-    'secret',
-    'Headers for the collector, values percent-encoded',
-  ),
-  otlpTracesHeaders: keyed('OTEL_EXPORTER_OTLP_TRACES_HEADERS', 'secret', 'The same, for traces alone'),
+  otlpHeaders: headers('OTEL_EXPORTER_OTLP_HEADERS', 'Headers for the collector, values percent-encoded'),
+  otlpTracesHeaders: headers('OTEL_EXPORTER_OTLP_TRACES_HEADERS', 'The same, for traces alone'),
   otlpProtocol: text({
     name: 'OTEL_EXPORTER_OTLP_PROTOCOL',
     kind: '`http/json`, `http/protobuf`',
@@ -43,7 +40,6 @@ export const traceSettings = {
   }),
   otelResource: keyed(
     'OTEL_RESOURCE_ATTRIBUTES',
-    null,
     'What else is said of this server in traces, values percent-encoded',
   ),
   otelSampler: oneOf({
@@ -72,14 +68,14 @@ function truth(name: string, means: string): Setting<boolean> {
   return { ...setting, read: (given) => read(given) === 'true' }
 }
 
-function keyed(name: string, also: 'secret' | null, means: string): Setting<Pairs> {
-  return {
-    name,
-    kind: `\`name=value\`, comma-separated${also === null ? '' : `, ${also}`}`,
-    otherwise: 'none',
-    means,
-    read: (given) => pairsOf(name, given),
-  }
+function keyed(name: string, means: string): Setting<Pairs> {
+  const kind = '`name=value`, comma-separated'
+  return { name, kind, otherwise: 'none', means, read: (given) => pairsOf(name, given) }
+}
+
+function headers(name: string, means: string): Setting<Pairs> {
+  const setting = keyed(name, means)
+  return { ...setting, kind: `${setting.kind}, secret`, read: (given) => headersOf(name, given) }
 }
 
 function pairsOf(name: string, given: string | null): Pairs {
@@ -94,6 +90,18 @@ function pairsOf(name: string, given: string | null): Pairs {
   }
   const pairs = (given ?? '').split(',').flatMap((pair) => (pair.trim() === '' ? [] : [read(pair)]))
   return Object.fromEntries(pairs)
+}
+
+/** Headers that the connection itself needs, and that would fail every request. */
+const ofConnection = /^(connection|content-length|expect|host|keep-alive|transfer-encoding|upgrade)$/i
+
+function headersOf(name: string, given: string | null): Pairs {
+  const headers = pairsOf(name, given)
+  const isHeader = ([key, value]: [string, string]) =>
+    /^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(key) && !ofConnection.test(key) && isSendable(value)
+  if (Object.entries(headers).every(isHeader)) return headers
+  // Not repeated: it may hold a key.
+  throw new ConfigError(`${name} has a name or a value that cannot be sent as a header.`)
 }
 
 // The text is not repeated: it may hold a password.
@@ -125,5 +133,8 @@ type Values = { [K in keyof typeof traceSettings]: ReturnType<(typeof traceSetti
 export function tracesUrl(values: Values): string | null {
   if (values.otelDisabled) return null
   if (values.otlpTracesEndpoint !== null) return values.otlpTracesEndpoint
-  return values.otlpEndpoint === null ? null : `${values.otlpEndpoint.replace(/\/+$/, '')}/v1/traces`
+  if (values.otlpEndpoint === null) return null
+  const url = new URL(values.otlpEndpoint)
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/traces`
+  return url.href
 }

@@ -220,6 +220,11 @@ test('keys and endpoints of other projects are not there, and what is wrong is s
     status: 400,
     param: 'base_url',
   })
+  for (const api_key of ['sk-\nbroken', 'sk-ä'])
+    await assert.rejects(sdk.post('/organization/projects/shop/model_endpoint', { body: { api_key } }), {
+      status: 400,
+      param: 'api_key',
+    })
 })
 
 test('what the admin API is given and answers is kept nowhere: no answer under an Idempotency-Key, no log, no table', async (t) => {

@@ -7,6 +7,7 @@ import { openStore } from '../src/store/store.ts'
 import { startMockModel, text } from './support/mock-model.ts'
 import { OutageLoad, startNode } from './support/outage-load.ts'
 import { dumpSchema } from '../scripts/dump-schema.ts'
+import { threadmill } from './support/keys.ts'
 import { hold } from './support/nodes.ts'
 import { startPgProxy } from './support/pg-proxy.ts'
 import { atEnd, createDatabase, type TestDatabase } from './support/database.ts'
@@ -50,6 +51,26 @@ test('of many servers that start at once on an empty database each gets its stor
   }
   assert.deepEqual(await recorded(db), expected)
   assert.deepEqual(await db.sql('select id from projects'), [{ id: 'default' }])
+})
+
+test('a database with tables of another program is refused in a sentence, by servers and by commands, and left as it was', async () => {
+  const db = await emptyDatabase()
+  await db.sql('create table threads (id integer)')
+  const before = await dumpSchema((text) => db.sql(text))
+  const message = /relation "threads" already exists\. It has tables of another program/
+  await assert.rejects(migrate({ connectionString: db.url }), (error) => {
+    return error instanceof StoreStartError && message.test(error.message)
+  })
+  for (const words of [
+    ['keys', 'list'],
+    ['projects', 'create', 'shop'],
+  ]) {
+    const { code, err } = await threadmill(db.url, ...words)
+    assert.equal(code, 69, err)
+    assert.match(err, message)
+    assert.ok(!err.includes('    at '), err)
+  }
+  assert.equal(await dumpSchema((text) => db.sql(text)), before)
 })
 
 test('migrating twice changes nothing', async () => {
@@ -143,15 +164,14 @@ test('a migration that fails leaves nothing behind, and can be run again', async
   const db = await emptyDatabase()
   // The first migration comes upon this after most of its work.
   await db.sql('create table nodes (mine int)')
-  await assert.rejects(migrate({ connectionString: db.url }), { code: '42P07' })
+  await assert.rejects(migrate({ connectionString: db.url }), { name: 'StoreStartError' })
   const tables = await db.sql(`select relname as name from pg_class
     where relnamespace = 'public'::regnamespace and relkind = 'r' order by relname`)
-  assert.deepEqual(tables, [{ name: 'nodes' }, { name: 'threadmill_migrations' }])
+  assert.deepEqual(tables, [{ name: 'nodes' }])
   assert.deepEqual(
     await db.sql(`select proname from pg_proc where pronamespace = 'public'::regnamespace`),
     [],
   )
-  assert.deepEqual(await recorded(db), [])
   await db.sql('drop table nodes')
   await migrate({ connectionString: db.url })
   assert.deepEqual(await recorded(db), expected)

@@ -180,6 +180,11 @@ test('the command for an endpoint says what is wrong', async (t) => {
     assert.ok(!said.err.includes('secret'))
   }
   const bare = { DATABASE_URL: server.db.url, SHOP_KEY: shopSecret }
+  const broken = { ...bare, SHOP_KEY: `${shopSecret}\nand more` }
+  const unsendable = await threadmillIn(broken, 'projects', 'model', 'shop', '--key-from', 'SHOP_KEY')
+  assert.equal(unsendable.code, 64)
+  assert.match(unsendable.err, /"SHOP_KEY" has characters that no header can carry/)
+  assert.ok(!unsendable.err.includes(shopSecret))
   const unsealed = await threadmillIn(bare, 'projects', 'model', 'shop', '--key-from', 'SHOP_KEY')
   assert.equal(unsealed.code, 78)
   assert.match(unsealed.err, /SECRETS_KEY is not set/)

@@ -216,6 +216,10 @@ test('the settings of traces are those of OpenTelemetry, and one that cannot be 
     'http://other:4318/x',
   )
   assert.equal(url({ ...base, OTEL_SDK_DISABLED: 'true' }), null)
+  assert.equal(
+    url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector/otlp?tenant=a' }),
+    'https://collector/otlp/v1/traces?tenant=a',
+  )
   const { otlpHeaders, otelResource } = readConfig({
     OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20x, x-b=1',
     OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
@@ -226,6 +230,9 @@ test('the settings of traces are those of OpenTelemetry, and one that cannot be 
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://user:hunter2@collector:4318'],
     ['OTEL_EXPORTER_OTLP_HEADERS', 'hunter2'],
     ['OTEL_EXPORTER_OTLP_HEADERS', 'a=%hunter2'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'a b=hunter2'],
+    ['OTEL_EXPORTER_OTLP_TRACES_HEADERS', 'a=hunter2%0A'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'Content-Length=1'],
     ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc'],
     ['OTEL_TRACES_SAMPLER', 'jaeger_remote'],
     ['OTEL_TRACES_SAMPLER_ARG', '2'],

@@ -1,4 +1,4 @@
-import { modelsFault, urlFault, type EndpointChange } from '../contract/model-endpoint.ts'
+import { keyFault, modelsFault, urlFault, type EndpointChange } from '../contract/model-endpoint.ts'
 import { changeEndpoint, getEndpoint, NoSecretsKey, type ProjectEndpoint } from '../store/project-models.ts'
 import { exitCodes, Failure, type Call } from './command.ts'
 import { onDatabase, table } from './keys.ts'
@@ -47,15 +47,16 @@ function modelsOf(text: string): string[] | null {
 
 function checked<T>(option: string, value: T, fault: string | null): T {
   if (fault === null) return value
-  throw new Failure(exitCodes.usage, `--${option} ${fault}.`)
+  throw new Failure(exitCodes.usage, `--${option} ${fault}`)
 }
 
 /** The key that a variable holds: what stands among the words of a command can be read by others on the machine. */
 function keyIn(variable: string, env: Call['env']): string {
   const key = env[variable]?.trim()
-  if (key) return key
+  const fault = key ? keyFault(key) : 'is not set.'
+  if (key && fault === null) return key
   throw new Failure(
     exitCodes.usage,
-    `--key-from names an environment variable, and "${variable.slice(0, 100)}" is not set.`,
+    `--key-from names an environment variable, and "${variable.slice(0, 100)}" ${fault}`,
   )
 }

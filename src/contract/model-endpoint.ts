@@ -15,19 +15,27 @@ export interface EndpointChange {
   models?: string[] | null
 }
 
-/** Why this cannot be the URL of an endpoint, or null. A credential in it could be read by whoever is shown the URL. */
+/** Why this cannot be the URL of an endpoint ("must ..."), or null. A credential in it could be read by whoever is shown the URL. */
 export function urlFault(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || !/^https?:$/.test(url.protocol) || text.length > 2_000)
-    return 'must be an http or https URL such as http://127.0.0.1:11434/v1'
+    return 'must be an http or https URL such as http://127.0.0.1:11434/v1.'
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
-    return 'must not have a user, a password, a query or a fragment: give a key as the key'
+    return 'must not have a user, a password, a query or a fragment: give a key as the key.'
   return null
+}
+
+/** Whether a header can carry a text: what is not ASCII, servers read in different ways. */
+export const isSendable = (text: string) => /^[ -~]*$/.test(text)
+
+/** Why this cannot be the key of an endpoint, or null. */
+export function keyFault(key: string): string | null {
+  return isSendable(key) ? null : 'has characters that no header can carry: is there a line break in it?'
 }
 
 /** Why these cannot be the models that a project may use, or null. */
 export function modelsFault(models: readonly string[]): string | null {
   const { count, name } = modelLimits
   const isFine = models.length <= count && models.every((one) => one.length > 0 && one.length <= name)
-  return isFine ? null : `must be at most ${count} names of 1 to ${name} characters`
+  return isFine ? null : `must be at most ${count} names of 1 to ${name} characters.`
 }

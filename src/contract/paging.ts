@@ -12,7 +12,12 @@ const Before = Type.Optional(Type.String({ description: 'An id: the page that en
 
 /** The query of a list; what is left out has the default. */
 export const PageQuery = Type.Object({
-  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many at most; fewer if these would be very large' }),
+  limit: Type.Integer({
+    minimum: 1,
+    maximum: 100,
+    default: 20,
+    description: 'How many at most; fewer if these would be very large',
+  }),
   order: Order,
   after: After,
   before: Before,

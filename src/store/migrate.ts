@@ -107,9 +107,7 @@ export async function lockMigrations(client: pg.ClientBase): Promise<void> {
 }
 
 async function migrateLocked(client: pg.Client, migrations: Migration[]): Promise<number> {
-  await client.query(bookText)
-  const { rows } = await client.query<{ number: number }>('select number from threadmill_migrations')
-  const done = new Set(rows.map((row) => row.number))
+  const done = await appliedTo(client)
   const known = Math.max(...migrations.map((migration) => migration.number))
   const newest = Math.max(0, ...done)
   if (newest > known && (await oldestServed(client)) > known) {
@@ -122,12 +120,37 @@ async function migrateLocked(client: pg.Client, migrations: Migration[]): Promis
     if (done.has(migration.number)) continue
     await client.query('begin')
     try {
+      // With the first one, so that a database that does not take it is left as it was.
+      await client.query(bookText)
       await apply(client, migration)
       await client.query('commit')
     } catch (error) {
       await client.query('rollback')
-      throw error
+      throw explained(error, migration)
     }
   }
   return known
+}
+
+/** Numbers of the migrations that the database has seen. */
+async function appliedTo(client: pg.ClientBase): Promise<Set<number>> {
+  const book = await client.query("select where to_regclass('threadmill_migrations') is not null")
+  if (book.rowCount === 0) return new Set()
+  const { rows } = await client.query<{ number: number }>('select number from threadmill_migrations')
+  return new Set(rows.map((row) => row.number))
+}
+
+/** What the database says against a migration, as something that its operator can mend. */
+function explained(error: unknown, { number }: Migration): unknown {
+  // Class 42: what is there is not what was expected. A database that breaks off or has no room says something else.
+  if (!(error instanceof pg.DatabaseError) || !error.code?.startsWith('42')) return error
+  // duplicate_table
+  const isTaken = number === 1 && error.code === '42P07'
+  const others = isTaken ? ' It has tables of another program: give Threadmill a database of its own.' : ''
+  return new StoreStartError(
+    `The database cannot be brought to schema ${number}: ${error.message}.${others}`,
+    {
+      cause: error,
+    },
+  )
 }

@@ -14,7 +14,7 @@ import {
 import { hmacOf, newApiKey, prefixOf } from '../../contract/api-keys.ts'
 import { ApiError, notFound } from '../../contract/errors.ts'
 import { newId } from '../../contract/ids.ts'
-import { urlFault } from '../../contract/model-endpoint.ts'
+import { keyFault, urlFault } from '../../contract/model-endpoint.ts'
 import { Deleted } from '../../contract/objects.ts'
 import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import {
@@ -259,8 +259,11 @@ function endpointRoutes(app: FastifyInstance, { store: { pool }, secretsKey, key
       errors: ['secrets_key_missing'],
     },
     async ({ params: { project_id }, body: { base_url: url, api_key: key, models } }) => {
-      const fault = url ? urlFault(url) : null
-      if (fault !== null) throw new ApiError('invalid_value', `Invalid 'base_url': it ${fault}.`, 'base_url')
+      const refuse = (param: string, fault: string | null) => {
+        if (fault !== null) throw new ApiError('invalid_value', `Invalid '${param}': it ${fault}`, param)
+      }
+      refuse('base_url', url ? urlFault(url) : null)
+      refuse('api_key', key ? keyFault(key) : null)
       const changed = changeEndpoint(pool, project_id, { url, key, models }, secretsKey)
       const endpoint = await changed.catch((error: unknown) => {
         throw error instanceof NoSecretsKey ? new ApiError('secrets_key_missing', error.message) : error
