@@ -335,7 +335,7 @@ function requestTimeouts(config: Config, tuning: Tuning): RequestTimeouts {
     headersMs: config.headersTimeout * 1_000,
     bodyMs: config.bodyTimeout * 1_000,
     keepAliveMs: config.keepAliveTimeout * 1_000,
-    checkMs: 5_000,
+    checkMs: 1_000,
     ...tuning.requestTimeouts,
   }
 }

@@ -203,6 +203,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const read = ([key, { name, read }]: [string, Setting<unknown>]) => [key, read(env[name]?.trim() || null)]
   const entries = Object.entries<Setting<unknown>>(settings)
   const config = Object.fromEntries(entries.map(read)) as Values
+  checkDoor(config)
   const { host } = config
   return {
     ...config,
@@ -210,6 +211,14 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     // The one that is listened on is among them.
     allowedHosts: [...config.allowedHosts, host.includes(':') ? `[${host}]` : host.toLowerCase()],
   }
+}
+
+/** Of two settings that mean the opposite neither is what was meant. */
+function checkDoor({ anonymous, keysRequired }: Pick<Config, 'anonymous' | 'keysRequired'>): void {
+  if (!anonymous || !keysRequired) return
+  throw new ConfigError(
+    'ALLOW_ANONYMOUS=1 lets everyone in, and REQUIRE_KEYS=1 nobody without a key: set only one of them.',
+  )
 }
 
 /** Without a key whoever reaches the port is let in. On this machine that is its user; elsewhere it must be meant. Throws ConfigError. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { readConfig, refuseOpenDoor } from '../src/config.ts'
 import { startServer } from './support/server.ts'
@@ -68,6 +69,23 @@ test('a request to any other name is refused before its body is read, as from a 
     assert.match(body.error?.message ?? '', /ALLOWED_HOSTS/)
   }
   assert.equal(await threadCount(), before)
+})
+
+test('of two Host headers none counts, and a whole URL in the first line counts before the header', async () => {
+  const { port, hostname } = new URL(server.app.url)
+  const statusOf = async (target: string, ...hosts: string[]) => {
+    const socket = connect(Number(port), hostname)
+    const head = [`GET ${target} HTTP/1.1`, ...hosts.map((host) => `Host: ${host}`), 'Connection: close']
+    socket.write(`${head.join('\r\n')}\r\n\r\n`)
+    let text = ''
+    for await (const piece of socket.setEncoding('utf8')) text += String(piece)
+    return Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1])
+  }
+  assert.equal(await statusOf('/v1/assistants', 'localhost'), 200)
+  assert.equal(await statusOf('/v1/assistants', 'localhost', 'example.com'), 400)
+  assert.equal(await statusOf('/v1/assistants', 'localhost', 'localhost'), 400)
+  assert.equal(await statusOf('http://localhost/v1/assistants', 'example.com'), 200)
+  assert.equal(await statusOf('http://example.com/v1/assistants', 'localhost'), 403)
 })
 
 test('probes are answered under any name', async () => {

@@ -264,6 +264,8 @@ test('a setting that cannot be used is refused by its name', async (t) => {
     assert.match(said, says)
     assert.doesNotMatch(said, /hidden-word/)
   }
+  const both = { ALLOW_ANONYMOUS: '1', REQUIRE_KEYS: '1' }
+  assert.match(await refusalOf(t, both), /ALLOW_ANONYMOUS=1 lets everyone in, and REQUIRE_KEYS=1 nobody/)
   const host = { HOST: 'no-such-host.invalid', REQUIRE_KEYS: '1' }
   assert.match(await refusalOf(t, host), /cannot listen on HOST and PORT as they are set: .*no-such-host/)
 })

@@ -3,12 +3,15 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { readConfig } from '../src/config.ts'
+import { createLog } from '../src/log.ts'
 import { startServer } from './support/server.ts'
 
 // Clients that send as little as they can, to hold what they can. The times are those of this server, set short.
 
 const short = { headersMs: 150, bodyMs: 150, keepAliveMs: 150, checkMs: 20 }
-const server = await startServer({ tuning: { requestTimeouts: short } })
+const lines: string[] = []
+const log = createLog('debug', (line) => lines.push(line) > 0)
+const server = await startServer({ log, tuning: { requestTimeouts: short } })
 const head = (more: string) =>
   `POST /v1/threads HTTP/1.1\r\nhost: localhost\r\nopenai-beta: assistants=v2\r\n${more}`
 const json = 'content-type: application/json\r\n'
@@ -50,6 +53,37 @@ for (const { what, start, byte } of [
     const { error } = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as { error: { message: string } }
     assert.equal(error.message, 'The request did not arrive in time.')
     assert.deepEqual(await server.db.sql('select id from threads'), [])
+  })
+}
+
+for (const [what, start, status] of [
+  ['headers that do not arrive', head('x-slow: '), 408],
+  ['a body that does not arrive', head(`${json}content-length: 9\r\n\r\n{`), 408],
+  ['what is no HTTP', 'HELO there\r\n\r\n', 400],
+  ['headers that are too long', head(`x-long: ${'x'.repeat(20_000)}\r\n\r\n`), 431],
+] as const) {
+  test(`${what}: the answer's request id is in the log, and it is counted once, by its status`, async () => {
+    const counted = async () => {
+      const text = await (await server.fetch('/metrics')).text()
+      const counts = text.split('\n').filter((line) => line.startsWith('threadmill_http_requests_total{'))
+      const others = counts.filter((line) => !line.includes('route="/metrics"'))
+      return new Map(
+        others.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]),
+      )
+    }
+    const before = await counted()
+    const { socket, heard } = open()
+    socket.write(start)
+    const answer = await heard
+    const id = /x-request-id: (\w+)/.exec(answer)?.[1] ?? assert.fail(answer)
+    const logged = lines.map((line) => JSON.parse(line) as { request?: string; status?: number })
+    assert.deepEqual(
+      logged.filter(({ request }) => request === id).map((line) => line.status),
+      [status],
+    )
+    const more = [...(await counted())].filter(([name, count]) => count !== (before.get(name) ?? 0))
+    assert.equal(more.length, 1, String(more))
+    assert.match(more[0]?.[0] ?? '', new RegExp(`status="${status}"`))
   })
 }
 

@@ -27,11 +27,14 @@ export function isAllowedOrigin(origin: string, listed: readonly string[]): bool
 /** Throws for a request to a name that is not ours, and for one that a foreign page makes. */
 export function checkAccess(request: FastifyRequest, access: Access): void {
   const { headers, raw } = request
-  const { host, origin } = headers
+  const { origin } = headers
   // RFC 9112 §3.2
-  if (host === undefined && raw.httpVersion !== '1.0') {
+  if (headers.host === undefined && raw.httpVersion !== '1.0') {
     throw new ApiError('malformed_request', 'The request has no Host header.')
   }
+  if (hasTwoHosts(raw.rawHeaders))
+    throw new ApiError('malformed_request', 'The request has more than one Host header.')
+  const host = hostOf(request)
   if (
     host !== undefined &&
     !isOurs(host, access.allowedHosts) &&
@@ -56,6 +59,22 @@ export function checkAccess(request: FastifyRequest, access: Access): void {
     'origin_not_allowed',
     `Pages of the origin '${origin.slice(0, 200)}' may not call this server. Its operator can list it in ALLOWED_ORIGINS.`,
   )
+}
+
+/** Names and values in turn; of two Node takes the first, and a proxy in front may have gone by the other. */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === 4 && name.toLowerCase() === 'host') count += 1
+  }
+  return count > 1
+}
+
+/** The name that the request is for: a whole URL in its first line counts, not the header (RFC 9112 §3.2.2). */
+function hostOf({ originalUrl, headers }: FastifyRequest): string | undefined {
+  if (/^[/*]/.test(originalUrl)) return headers.host
+  return URL.canParse(originalUrl) ? new URL(originalUrl).host : ''
 }
 
 function isOurs(host: string, listed: readonly string[]): boolean {

@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net'
+import type { FastifyRequest } from 'fastify'
 import { ApiError } from '../contract/errors.ts'
 import { newRequestId } from '../contract/ids.ts'
+import type { HttpContext } from './context.ts'
+import { noteAnswer, noteUnread } from './observed.ts'
 
 // What cannot be read as HTTP never becomes a request: it is answered here, in the form of all other errors, and its
 // connection is closed.
@@ -14,15 +17,24 @@ const reasons: Record<number, string> = {
   431: 'Request Header Fields Too Large',
 }
 
-/** For a connection whose bytes Node could not read as a request. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+/** Answers on a connection whose bytes could not be read: as a request, or, of this one, as its body. */
+export function answerClientError(
+  context: HttpContext,
+  failure: NodeJS.ErrnoException,
+  socket: Socket,
+  request?: FastifyRequest,
+): void {
   if (socket.destroyed || socket.writableEnded) return
   // In the middle of an answer another one would only spoil it.
-  if (error.code === 'ECONNRESET' || isAnswering(socket)) {
+  if (failure.code === 'ECONNRESET' || isAnswering(socket)) {
     socket.destroy()
     return
   }
-  socket.end(answer(toApiError(error.code)))
+  const id = request?.id ?? newRequestId()
+  const error = toApiError(failure.code)
+  socket.end(answer(error, id))
+  if (request) noteAnswer(context, request, error.status)
+  else noteUnread(context, id, error)
   const timer = setTimeout(() => socket.destroy(), lingerMs)
   socket.once('close', () => clearTimeout(timer))
 }
@@ -43,13 +55,13 @@ function toApiError(code: string | undefined): ApiError {
   return new ApiError('malformed_request', 'The request is not valid HTTP.')
 }
 
-function answer(error: ApiError): string {
+function answer(error: ApiError, id: string): string {
   const body = JSON.stringify(error.body())
   return [
     `HTTP/1.1 ${error.status} ${reasons[error.status] ?? 'Error'}`,
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${newRequestId()}`,
+    `x-request-id: ${id}`,
     'openai-version: 2020-10-01',
     'cache-control: no-store',
     'connection: close',

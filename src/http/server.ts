@@ -72,7 +72,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
       constraints: { dialect: dialectConstraint(dialectFor) },
     },
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: (error, socket) => answerClientError(context, error, socket),
     // A request without a host is refused below, in the form of all errors.
     http: {
       requireHostHeader: false,
@@ -100,7 +100,9 @@ export function buildServer(context: HttpContext): FastifyInstance {
     done()
   })
   registerCors(app, context.allowedOrigins)
-  refuseSlowBodies(app, context.timeouts, answerClientError)
+  refuseSlowBodies(app, context.timeouts, (error, socket, request) =>
+    answerClientError(context, error, socket, request),
+  )
   // Before the body is read, and after CORS has said who may read the answer.
   app.decorateRequest('principal')
   const rates = new RateLimits(context.monotonic)

@@ -32,7 +32,7 @@ const late = Object.assign(new Error('the body did not arrive in time'), { code:
 export function refuseSlowBodies(
   app: FastifyInstance,
   { bodyMs, checkMs }: RequestTimeouts,
-  refuse: (error: Error, socket: Socket) => void,
+  refuse: (error: Error, socket: Socket, request: FastifyRequest) => void,
 ): void {
   const coming = new Map<FastifyRequest, Body>()
   app.addHook('preParsing', (request, reply, _body, done) => {
@@ -64,7 +64,11 @@ export function refuseSlowBodies(
       else {
         coming.delete(request)
         if (body.reply.sent) raw.socket.destroy()
-        else refuse(late, raw.socket)
+        else {
+          // Whoever waits for the rest of it hears that it broke off, and is not to answer.
+          body.reply.hijack()
+          refuse(late, raw.socket, request)
+        }
       }
     }
   }
