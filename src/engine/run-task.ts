@@ -94,7 +94,7 @@ export class RunTask {
 
   /** Resolves when this node has nothing more to do for the run. Rejects only when the store fails. */
   async execute(): Promise<void> {
-    this.#deps.store.endings.begin(this.runId, this.#run.settings.model)
+    this.#deps.store.endings.begin(this.#run, this.#run.settings.model)
     this.#starting = setTimeout(() => void this.#start(), this.#deps.startAfterMs)
     try {
       await this.#execute()

@@ -35,7 +35,7 @@ export async function waitForRun(
   const ms = holdMs(headers)
   if (ms === 0) {
     // Who polls without saying so is held too, for the moment that a commit or a quick model takes.
-    await context.store.endings.of(key.id)
+    await context.store.endings.of(key)
     return context.store.readRun(key)
   }
   const left = new AbortController()

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { Endings } from './endings.ts'
+import type { RunKey } from './run-writes.ts'
+
+const keyOf = (id: string): RunKey => ({ project_id: 'mine', thread_id: 'thread', id })
 
 /** Endings whose time is this test's. */
 function controlled(t: TestContext) {
@@ -16,15 +19,15 @@ function controlled(t: TestContext) {
     pass,
     /** A turn that takes so long. */
     turn(run: string, model: string, ms: number, answered = true) {
-      endings.begin(run, model)
+      endings.begin(keyOf(run), model)
       pass(ms)
       endings.over(run, answered)
       endings.end(run)
     },
     /** Asks for a run; tells whether the answer is there by now. */
-    ask(run: string) {
+    ask(run: string, of: Partial<RunKey> = {}) {
       let answered = false
-      void endings.of(run).then(() => (answered = true))
+      void endings.of({ ...keyOf(run), ...of }).then(() => (answered = true))
       return async () => {
         await new Promise(setImmediate)
         return answered
@@ -37,14 +40,14 @@ test('a read waits for a young turn of a model that was quick when it was asked 
   const time = controlled(t)
   const { endings } = time
   assert.equal(await time.ask('unknown')(), true)
-  endings.begin('a', 'fast')
+  endings.begin(keyOf('a'), 'fast')
   assert.equal(await time.ask('a')(), true, 'nothing is known of the model')
   time.pass(10)
   endings.over('a', true)
   endings.end('a')
 
-  endings.begin('b', 'fast')
-  endings.begin('c', 'other')
+  endings.begin(keyOf('b'), 'fast')
+  endings.begin(keyOf('c'), 'other')
   const [waits, other] = [time.ask('b'), time.ask('c')]
   assert.deepEqual([await waits(), await other()], [false, true])
   time.pass(10)
@@ -54,7 +57,7 @@ test('a read waits for a young turn of a model that was quick when it was asked 
   assert.equal(await waits(), true)
 
   time.turn('d', 'fast', 51)
-  endings.begin('e', 'fast')
+  endings.begin(keyOf('e'), 'fast')
   assert.equal(await time.ask('e')(), true, 'the last one took too long')
 })
 
@@ -62,9 +65,9 @@ test('a read waits until its turn is 50 ms old, and who comes then, or for anoth
   const time = controlled(t)
   const { endings } = time
   time.turn('a', 'fast', 0)
-  endings.begin('b', 'fast')
+  endings.begin(keyOf('b'), 'fast')
   time.pass(30)
-  endings.begin('c', 'fast')
+  endings.begin(keyOf('c'), 'fast')
   const waits = time.ask('b')
   time.pass(19)
   assert.equal(await waits(), false)
@@ -77,7 +80,7 @@ test('a read waits until its turn is 50 ms old, and who comes then, or for anoth
 test('a commit is waited for 50 ms, from each read on', async (t) => {
   const time = controlled(t)
   const { endings } = time
-  endings.begin('a', 'slow')
+  endings.begin(keyOf('a'), 'slow')
   time.pass(5_000)
   endings.over('a', true)
   const first = time.ask('a')
@@ -90,11 +93,20 @@ test('a commit is waited for 50 ms, from each read on', async (t) => {
   assert.equal(await second(), true)
 })
 
+test('whoever asks for the run in another project or thread does not wait', async (t) => {
+  const time = controlled(t)
+  time.endings.begin(keyOf('a'), 'slow')
+  time.endings.over('a', true)
+  assert.equal(await time.ask('a')(), false)
+  assert.equal(await time.ask('a', { project_id: 'theirs' })(), true)
+  assert.equal(await time.ask('a', { thread_id: 'other' })(), true)
+})
+
 test('a turn that was broken off or refused says nothing of its model', async (t) => {
   const time = controlled(t)
   const { endings } = time
   time.turn('a', 'slow', 1, false)
-  endings.begin('b', 'slow')
+  endings.begin(keyOf('b'), 'slow')
   assert.equal(await time.ask('b')(), true)
 })
 
@@ -106,7 +118,7 @@ test('of more models than are remembered, those that were quick last are', async
   for (let i = 0; i < 998; i++) time.turn('a', `other ${i}`, 1)
   time.turn('a', 'first', 1)
   time.turn('a', 'last', 1)
-  for (const model of ['first', 'second', 'last']) endings.begin(model, model)
+  for (const model of ['first', 'second', 'last']) endings.begin(keyOf(model), model)
   const asked = ['first', 'second', 'last'].map((model) => time.ask(model))
   assert.deepEqual(await Promise.all(asked.map((answered) => answered())), [false, true, false])
 })

@@ -1,4 +1,5 @@
 import type { Monotonic } from './clock.ts'
+import type { RunKey } from './run-writes.ts'
 
 /**
  * Milliseconds. A read waits for no turn that is older, and for no commit that takes longer: a model that thinks, or a database that
@@ -10,6 +11,7 @@ const longestMs = 50
 const maxQuick = 1_000
 
 interface Turn {
+  readonly run: RunKey
   readonly model: string
   readonly since: number
   /** It has its outcome, which is being committed. */
@@ -40,8 +42,8 @@ export class Endings {
   }
 
   /** A turn of the run begins. */
-  begin(run: string, model: string): void {
-    this.#turns.set(run, { model, since: this.#monotonic(), over: false, waiting: new Set() })
+  begin(run: RunKey, model: string): void {
+    this.#turns.set(run.id, { run, model, since: this.#monotonic(), over: false, waiting: new Set() })
   }
 
   /** The turn has its outcome; `answered`: the model's own, which tells how quick it is. */
@@ -68,10 +70,13 @@ export class Endings {
     for (const resolve of turn?.waiting ?? []) resolve()
   }
 
-  /** Resolves at once for a run that it does not pay to wait for, for another when its turn has ended, or when the time is up. */
-  async of(run: string): Promise<void> {
-    const turn = this.#turns.get(run)
-    if (!turn) return
+  /**
+   * Resolves at once for a run that it does not pay to wait for, for another when its turn has ended, or when the time is up. Who asks
+   * in another project or thread is to learn nothing, not even by the time that it takes.
+   */
+  async of({ id, project_id, thread_id }: RunKey): Promise<void> {
+    const turn = this.#turns.get(id)
+    if (turn?.run.project_id !== project_id || turn.run.thread_id !== thread_id) return
     const ms = this.#worth(turn)
     if (ms <= 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
