@@ -188,6 +188,11 @@ test('apps use two servers behind nginx by TLS: runs, events as they happen, fil
       assert.equal(plain.status, 308)
       for (const path of ['/metrics', '/metrics/', '/%6detrics', '/readyz', '/readyz/'])
         assert.equal((await site.fetch(site.origin + path)).status, 404, path)
+      for (const mount of ['v1', 'openai', 'openai/v1', 'memgpt', 'memgpt/v1', '%76%31', '/v1']) {
+        const answer = await site.fetch(`${site.origin}/${mount}/organization/projects`)
+        // nginx itself says so.
+        assert.deepEqual([answer.status, answer.headers.get('content-type')], [404, 'text/html'], mount)
+      }
       // fetch lets nobody name another host.
       const status = ['--silent', '--insecure', '--output', '/dev/null', '--write-out', '%{http_code}']
       const key = ['--header', `Authorization: Bearer ${site.apiKey}`]
