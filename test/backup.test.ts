@@ -258,6 +258,11 @@ test('a file that is cut, changed, or no backup is refused, and leaves the datab
     ['twice', gzipSync(Buffer.concat([plain, plain])), /it goes on behind its end/],
     ['a header that says nothing', frames('H', null), /it has a part that cannot be read/],
     ['a header without its time', withHeader((header) => delete header.made_at), /it is not a backup of Thr/],
+    [
+      'no migrations',
+      withHeader((header) => header.migrations.splice(0)),
+      /it is not a backup of Threadmill/,
+    ],
     ['migrations that are none', withHeader(({ migrations }) => migrations.push(null)), /it is not a backup/],
     ['another file', Buffer.from('Not a backup at all.'), /it is not what was written/],
     ['nothing', Buffer.alloc(0), /it ends in the middle/],
