@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import OpenAI from 'openai'
@@ -36,11 +36,19 @@ async function command(dataDir: string, ...words: string[]): Promise<Ended> {
 const clientOf = ({ url }: { url: string }) =>
   new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries: 0 })
 
-test('the embedded store is backed up beside its server and without one, and restored into a new folder', async (t) => {
-  const missing = await command(here, 'backup', join(folder, 'none'))
-  assert.equal(missing.code, 66)
-  assert.match(missing.err, /there are no data in .*Set DATA_DIR/)
+test('a backup where there are no data is refused, and makes and changes nothing there', async () => {
+  const empty = join(folder, 'empty')
+  mkdirSync(empty, { mode: 0o700 })
+  for (const dataDir of [here, join(folder, 'no/such/folder'), empty]) {
+    const { code, err } = await command(dataDir, 'backup', join(folder, 'none'))
+    assert.equal(code, 66, err)
+    assert.match(err, /there are no data in .*Set DATA_DIR/)
+  }
+  assert.deepEqual(readdirSync(folder, { recursive: true }), ['empty'])
+  assert.equal(statSync(empty).mode & 0o777, 0o700)
+})
 
+test('the embedded store is backed up beside its server and without one, and restored into a new folder', async (t) => {
   const server = await serveAlone(t, here)
   const client = clientOf(server)
   const { id: assistant_id } = await client.beta.assistants.create({ model: 'demo' })

@@ -24,7 +24,7 @@ export async function chooseDataPlace(dataDir: string): Promise<DataPlace> {
   const account = await chooseAccount(join(intended, 'postgres'))
   try {
     if (account === null) return await usable(intended, null)
-    const elsewhere = join(sharedFolder, 'data-' + shortHash(intended))
+    const elsewhere = elsewhereOf(intended)
     const [clusterHere, clusterElsewhere] = await Promise.all([hasCluster(intended), hasCluster(elsewhere)])
     if (canReach(account, dirname(await nearestFolder(intended)))) await openIfEmpty(intended)
     const reachable = canReach(account, await nearestFolder(intended))
@@ -37,6 +37,19 @@ export async function chooseDataPlace(dataDir: string): Promise<DataPlace> {
   } catch (error) {
     throw explainSystemError(error, intended)
   }
+}
+
+/** Where the data of `dataDir` lie, or null if there are none. It makes nothing. */
+export async function findDataPlace(dataDir: string): Promise<DataPlace | null> {
+  const intended = resolve(dataDir)
+  const places = process.getuid?.() === 0 ? [intended, elsewhereOf(intended)] : [intended]
+  const clusters = await Promise.all(places.map(hasCluster))
+  return clusters.includes(true) ? chooseDataPlace(dataDir) : null
+}
+
+/** Where root keeps the data that the account of postgres could not reach. */
+function elsewhereOf(intended: string): string {
+  return join(sharedFolder, 'data-' + shortHash(intended))
 }
 
 /** A short name for a path, the same at every start. */
@@ -120,7 +133,7 @@ function unreachable(intended: string, account: Account): string {
 }
 
 /** Whether a cluster lies in this place of data. */
-export async function hasCluster(dir: string): Promise<boolean> {
+async function hasCluster(dir: string): Promise<boolean> {
   return (await lstat(join(dir, 'postgres', 'PG_VERSION')).catch(() => null)) !== null
 }
 

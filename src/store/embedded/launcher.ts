@@ -11,7 +11,7 @@ import { reasonOf, type Log } from '../../log.ts'
 import { prepareBinaries } from './binaries.ts'
 import { databaseUser, ensureCluster } from './cluster.ts'
 import { lockDataDir } from './data-lock.ts'
-import { chooseDataPlace, hasCluster, type DataPlace } from './data-place.ts'
+import { chooseDataPlace, findDataPlace, type DataPlace } from './data-place.ts'
 import { explainSystemError, StoreStartError } from './errors.ts'
 import { adoptOrClear, clearRemains, refuseIfServedElsewhere } from './orphan.ts'
 import { connectWhenReady, launch, outputOf, shutDown, type Cluster, type Postmaster } from './postmaster.ts'
@@ -70,16 +70,17 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 }
 
 /**
- * What there is over `dataDir`, without starting anything: whether it holds data, and the connection to a PostgreSQL that serves
- * them now, or null. The one of a server that was killed counts too.
+ * What there is over `dataDir`, without starting or making anything: whether it holds data, and the connection to a PostgreSQL that
+ * serves them now, or null. The one of a server that was killed counts too.
  */
 export async function findEmbeddedPostgres(
   dataDir: string,
 ): Promise<{ hasData: boolean; running: EmbeddedConnection | null }> {
-  const place = await chooseDataPlace(dataDir)
+  const place = await findDataPlace(dataDir)
+  if (place === null) return { hasData: false, running: null }
   const socketFolder = socketFolderOf(place.dir, place.account)
   return {
-    hasData: await hasCluster(place.dir),
+    hasData: true,
     running: (await answers(socketFolder)) ? connectionIn(socketFolder) : null,
   }
 }
