@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -111,6 +111,23 @@ test('a second backup into the same file is refused while the first writes, and 
   } finally {
     await holder.end()
   }
+})
+
+test('a file that appears while a backup is made stays as it is, and the backup is refused as if it had been there', async () => {
+  const file = join(folder, 'appears')
+  const holder = new pg.Client({ connectionString: db.url })
+  await holder.connect()
+  await holder.query('begin; lock table file_chunks in access exclusive mode')
+  const backup = begin(db, ['backup', file], ['pipe', 'pipe'])
+  const over = backup.ended.then(() => 0)
+  await Promise.race([session(db, 'threadmill backup', `wait_event_type = 'Lock'`), over])
+  writeFileSync(file, 'of somebody else')
+  await holder.end()
+  const { code, err } = await backup.ended
+  assert.equal(code, 73, err)
+  assert.match(err, /appears is already there\. Remove it, or name another file\.\n$/)
+  assert.equal(readFileSync(file, 'utf8'), 'of somebody else')
+  assert.equal(existsSync(`${file}.partial`), false)
 })
 
 test('limits of time that a user has set are for others than backup and restore', async () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createReadStream, createWriteStream, rmSync } from 'node:fs'
-import { open, rename, stat } from 'node:fs/promises'
+import { link, lstat, open, rename, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -28,8 +28,7 @@ export async function backup({ args: [file = ''], env, output }: Call): Promise<
 
 /** The file has its name only when it is whole and on the disk. Only its owner may read it. */
 async function intoNewFile(file: string, write: (out: Writable) => Promise<BackupEnd>): Promise<BackupEnd> {
-  if (await stat(file).catch(() => null))
-    throw new Failure(exitCodes.cannotWrite, `${file} is already there. Remove it, or name another file.`)
+  if (await isThere(file)) throw alreadyThere(file)
   const partial = `${file}.partial`
   // Flushed to the disk before it is closed. Another backup may be writing there.
   const out = createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true })
@@ -44,7 +43,7 @@ async function intoNewFile(file: string, write: (out: Writable) => Promise<Backu
     const end = await write(out)
     out.end()
     await finished(out)
-    await rename(partial, file)
+    await giveName(partial, file)
     await keepNames(dirname(file))
     return end
   } catch (error) {
@@ -55,6 +54,29 @@ async function intoNewFile(file: string, write: (out: Writable) => Promise<Backu
   } finally {
     process.off('exit', remove)
   }
+}
+
+/** Names what was written, and replaces nothing: a file of that name may have come meanwhile. */
+async function giveName(partial: string, file: string): Promise<void> {
+  try {
+    await link(partial, file)
+  } catch (error) {
+    const { code = '' } = error as { code?: string }
+    if (code === 'EEXIST') throw alreadyThere(file, error)
+    if (!linkless.includes(code)) throw notWritten(file, error)
+    // Without links there is no way that closes the gap between the look and the name.
+    if (await isThere(file)) throw alreadyThere(file, error)
+    return rename(partial, file)
+  }
+  await unlink(partial)
+}
+
+/** What file systems without hard links answer. */
+const linkless = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Whether something has this name, if only a link that leads nowhere. */
+async function isThere(file: string): Promise<boolean> {
+  return (await lstat(file).catch(() => null)) !== null
 }
 
 /** Flushes the names in a folder to the disk. Some file systems do not know how, and keep them in their own way. */
@@ -73,6 +95,12 @@ async function ontoStdout(write: (out: Writable) => Promise<BackupEnd>): Promise
   } catch (error) {
     throw failed === null ? error : notWritten('stdout', failed)
   }
+}
+
+function alreadyThere(file: string, cause?: unknown): Failure {
+  return new Failure(exitCodes.cannotWrite, `${file} is already there. Remove it, or name another file.`, {
+    cause,
+  })
 }
 
 function alreadyBegun(partial: string, error: unknown): Failure {
