@@ -295,6 +295,10 @@ test('an OPENAI_BASE_URL that leads to this very server is refused', async (t) =
     ['::', '[::1]'],
     ['::', '127.0.0.1'],
     ['0.0.0.0', '127.0.0.1'],
+    ['127.0.0.1', '[::ffff:127.0.0.1]'],
+    ['::ffff:127.0.0.1', '127.0.0.1'],
+    ['0.0.0.0', '127.0.0.2'],
+    ['::', '127.255.3.4'],
   ]
   for (const [host, target] of cases) {
     const url = `http://${target}:${port}/v1`
@@ -303,7 +307,7 @@ test('an OPENAI_BASE_URL that leads to this very server is refused', async (t) =
       said,
       /OPENAI_BASE_URL \(http:.*\) is the address of this server itself\. Set it to the model/,
     )
-    assert.ok(said.includes(`(http://${target}:${port})`), said)
+    assert.ok(said.includes(`(${new URL(url).origin})`), said)
   }
 })
 
