@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { exitCodes } from '../src/cli/command.ts'
-import { settings } from '../src/config.ts'
+import { readConfig, settings } from '../src/config.ts'
 import { root } from './support/embedded-postgres.ts'
 
 // The files that others run Threadmill with. No engine of containers runs here: what can be told from the text is.
@@ -102,6 +102,22 @@ test('the files of deployment name settings that there are', () => {
     assert.ok(names.length > 1, file)
     for (const name of names) assert.ok(known.has(name) || others.test(name), `${file}: ${name}`)
   }
+})
+
+test('compose hands every setting of .env on, but for those that it decides itself', () => {
+  const text = read('compose.yaml')
+  const decided = ['HOST', 'PORT', 'DATA_DIR', 'DATABASE_URL', 'ALLOW_ANONYMOUS']
+  for (const name of known) {
+    const otherwise = name === 'REQUIRE_KEYS' ? '1' : ''
+    assert.equal(text.includes(`\n      ${name}: \${${name}:-${otherwise}}\n`), !decided.includes(name), name)
+  }
+  // What is empty counts as not set.
+  const empty = Object.fromEntries([...known].map((name) => [name, '']))
+  assert.deepEqual(readConfig(empty), readConfig({}))
+})
+
+test('compose waits for the database that stays, not for the one of its making, which answers on the socket alone', () => {
+  assert.match(read('compose.yaml'), /test: \[CMD, pg_isready, --host=127\.0\.0\.1, /)
 })
 
 test('the image asks for keys, and compose publishes it to this machine alone', () => {
