@@ -215,16 +215,25 @@ test('keys and endpoints of other projects are not there, and what is wrong is s
   await assert.rejects(sdk.post('/organization/projects', twice), { status: 400, code: 'project_exists' })
   // A key can be given nothing but a name and an end.
   await assert.rejects(newKey('shop', { project_id: 'default' }), { status: 400, code: 'unknown_parameter' })
-  const endpoint = { body: { base_url: 'http://me:secret@a.example/v1' } }
-  await assert.rejects(sdk.post('/organization/projects/shop/model_endpoint', endpoint), {
-    status: 400,
-    param: 'base_url',
-  })
-  for (const api_key of ['sk-\nbroken', 'sk-ä'])
-    await assert.rejects(sdk.post('/organization/projects/shop/model_endpoint', { body: { api_key } }), {
+  for (const name of ['a\u001b[2J', 'a\nb', '\u009b', 'a'.repeat(257), '']) {
+    const refused = { status: 400, param: 'name' }
+    await assert.rejects(newKey('shop', { name }), refused)
+    await assert.rejects(sdk.post('/organization/projects', { body: { name, id: 'mill' } }), refused)
+  }
+  assert.equal((await newKey('shop', { name: 'Käse 🌾' })).name, 'Käse 🌾')
+  const endpoints: [body: object, param: string][] = [
+    [{ base_url: 'http://me:secret@a.example/v1' }, 'base_url'],
+    [{ api_key: 'sk-\nbroken' }, 'api_key'],
+    [{ api_key: 'sk-ä' }, 'api_key'],
+    [{ models: ['*', 'm1'] }, 'models'],
+    [{ models: ['m1\n'] }, 'models'],
+  ]
+  for (const [body, param] of endpoints) {
+    await assert.rejects(sdk.post('/organization/projects/shop/model_endpoint', { body }), {
       status: 400,
-      param: 'api_key',
+      param,
     })
+  }
 })
 
 test('what the admin API is given and answers is kept nowhere: no answer under an Idempotency-Key, no log, no table', async (t) => {

@@ -218,6 +218,12 @@ test('the commands say what is wrong, and keys can be made before the first star
     [['keys', 'revoke', 'key_none'], 66, /no key "key_none"/],
     [['keys', 'rotate', 'key_none'], 66, /no key "key_none"/],
     [['keys', 'expire', 'key_none'], 66, /no key "key_none"/],
+    [['keys', 'list', '--project', 'none'], 66, /no project "none".*projects list/],
+    [['keys', 'create', '--name', ''], 64, /--name must have 1 to 256 characters/],
+    [['keys', 'create', '--name', 'a'.repeat(257)], 64, /--name must have 1 to 256 characters/],
+    [['keys', 'create', '--name', 'a\u001b[2Jb'], 64, /--name must have .*no control characters/],
+    [['projects', 'create', 'shop', 'a\nb'], 64, /NAME must have .*no control characters/],
+    [['projects', 'create', 'shop', '🌾'.repeat(257)], 64, /NAME must have 1 to 256 characters/],
     [['projects', 'create', 'Not So'], 64, /small letters, digits and hyphens/],
     [['projects', 'create', 'default'], 77, /a project "default" already/],
     [['projects', 'retain', 'none', '90d'], 66, /no project "none"/],
@@ -229,6 +235,31 @@ test('the commands say what is wrong, and keys can be made before the first star
     assert.match(said.err, message)
   }
   assert.match((await threadmill(url, 'projects', 'list')).out, /default +Default project/)
+  assert.equal((await threadmill(url, 'projects', 'create', 'mill', '🌾'.repeat(256))).code, 0)
+  const none = await threadmill(url, 'keys', 'list', '--project', 'mill')
+  assert.deepEqual([none.code, none.out.split('\n').length], [0, 2])
+})
+
+test('a key that is revoked does not expire any more, and the command says so', async () => {
+  const db = await createDatabase()
+  const { err } = await threadmill(db.url, 'keys', 'create')
+  const id = /key_\w+/.exec(err)?.[0] ?? ''
+  assert.equal((await threadmill(db.url, 'keys', 'revoke', id)).code, 0)
+  const said = await threadmill(db.url, 'keys', 'expire', id, '--in', '7d')
+  assert.deepEqual([said.code, said.err], [77, `threadmill: ${id} is revoked, and so not valid any more.\n`])
+  assert.deepEqual(await db.sql('select expires_at from api_keys'), [{ expires_at: null }])
+})
+
+test('names that were stored otherwise cannot steer the terminal that lists them', async () => {
+  const db = await createDatabase()
+  assert.equal((await threadmill(db.url, 'keys', 'create')).code, 0)
+  for (const table of ['api_keys', 'projects'])
+    await db.sql(`update ${table} set name = $1`, ['a\u001b[2J\nb\u009b1m'])
+  for (const what of ['keys', 'projects']) {
+    const { out } = await threadmill(db.url, what, 'list')
+    assert.ok(out.includes('  a\ufffd[2J\ufffdb\ufffd1m  '), JSON.stringify(out))
+    assert.equal(out.split('\n').length, 3)
+  }
 })
 
 test('what is under way for a key is done in its project to the end', async (t) => {

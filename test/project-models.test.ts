@@ -172,6 +172,8 @@ test('the command for an endpoint says what is wrong', async (t) => {
     [['--url', 'http://a.example/v1?key=secret'], 64, /--url must not have a user/],
     [['--key-from', 'NOT_SET'], 64, /"NOT_SET" is not set/],
     [['--models', 'a,,b'], 64, /--models must be at most 1000 names/],
+    [['--models', '*,m1'], 64, /--models must be at most 1000 names.* and \* is none/],
+    [['--models', 'm1\u001b[2J'], 64, /--models must be .* without control characters/],
   ]
   for (const [words, code, message] of faults) {
     const said = await set(...words)

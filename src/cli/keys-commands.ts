@@ -102,7 +102,11 @@ ${database}`,
         value: 'VARIABLE',
         help: 'The environment variable that holds the key for it; a key alone is for https://api.openai.com/v1',
       },
-      models: { type: 'string', value: 'NAMES', help: 'Models that it may use, comma-separated; * for any' },
+      models: {
+        type: 'string',
+        value: 'NAMES',
+        help: 'Models that it may use, comma-separated; * alone for any',
+      },
       clear: { type: 'boolean', help: "Back to the server's endpoint, and to any model" },
     },
     details: `Without options it shows what is set, but never the key. A new URL without a key has none. Keys are stored sealed with

@@ -1,3 +1,4 @@
+import { nameFault, projectId } from '../contract/admin-objects.ts'
 import { hmacOf, newApiKey, prefixOf } from '../contract/api-keys.ts'
 import { newId } from '../contract/ids.ts'
 import { readConfig, type Config } from '../config.ts'
@@ -47,11 +48,12 @@ function made(config: Config) {
 }
 
 export async function createKey(call: Call): Promise<number> {
-  const { project = 'default', name = '', 'expires-in': expiresIn } = call.options
+  const { project = 'default', name, 'expires-in': expiresIn } = call.options
+  if (name !== undefined) refuseName('--name', String(name))
   const seconds = expiresIn === undefined ? null : secondsOf('--expires-in', String(expiresIn))
   const { key, record } = await onDatabase(call, async (pool, config) => {
     const { key, stored } = made(config)
-    const record = await insertApiKey(pool, String(project), { ...stored, name: String(name) }, seconds)
+    const record = await insertApiKey(pool, String(project), { ...stored, name: String(name ?? '') }, seconds)
     return { key, record }
   })
   if (record === null) {
@@ -71,7 +73,10 @@ function show({ output }: Call, key: string, record: ApiKeyRecord): number {
 
 export async function listKeys(call: Call): Promise<number> {
   const project = String(call.options['project'] ?? 'default')
-  const keys = await onDatabase(call, (pool) => listApiKeys(pool, project))
+  const keys = await onDatabase(call, async (pool) => {
+    if (!(await listProjects(pool)).some(({ id }) => id === project)) noProject(project)
+    return listApiKeys(pool, project)
+  })
   const rows = keys.map((key) => [
     key.id,
     `${key.prefix}...`,
@@ -99,6 +104,8 @@ export async function expireKey(call: Call): Promise<number> {
   const [id = ''] = call.args
   const seconds = secondsOf('--in', String(call.options['in'] ?? '0m'))
   const key = (await onDatabase(call, (pool) => expireApiKey(pool, id, seconds))) ?? missing(id)
+  if (key.revoked_at !== null)
+    throw new Failure(exitCodes.refused, `${id} is revoked, and so not valid any more.`)
   call.output.err(`${id} expires ${timeOf(key.expires_at ?? 0)}.\n`)
   return exitCodes.done
 }
@@ -112,10 +119,11 @@ export async function revokeKey(call: Call): Promise<number> {
 
 export async function createProject(call: Call): Promise<number> {
   const [id = '', name = id] = call.args
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(id)) {
+  if (!projectId.test(id)) {
     const text = `a project's ID is made of small letters, digits and hyphens, 63 at most, and "${id.slice(0, 100)}" is not.`
     throw new Failure(exitCodes.usage, text)
   }
+  refuseName('NAME', name)
   const project = await onDatabase(call, (pool) => insertProject(pool, id, name))
   if (project === null) throw new Failure(exitCodes.refused, `there is a project "${id}" already.`)
   call.output.err(
@@ -138,10 +146,7 @@ export async function printProjects(call: Call): Promise<number> {
 export async function retainThreads(call: Call): Promise<number> {
   const [id = '', time = ''] = call.args
   const seconds = time === 'default' ? null : time === '0' ? 0 : secondsOf('TIME', time)
-  if (!(await onDatabase(call, (pool) => setRetention(pool, id, seconds)))) {
-    const text = `there is no project "${id.slice(0, 100)}". \`threadmill projects list\` shows those that there are.`
-    throw new Failure(exitCodes.noInput, text)
-  }
+  if (!(await onDatabase(call, (pool) => setRetention(pool, id, seconds)))) noProject(id)
   const kept = seconds === null ? 'as RETAIN_THREADS_FOR says' : keptText(seconds)
   call.output.err(`Threads of the project ${id} are kept ${kept}.\n`)
   return exitCodes.done
@@ -150,6 +155,17 @@ export async function retainThreads(call: Call): Promise<number> {
 function keptText(seconds: number): string {
   if (seconds === 0) return 'for ever'
   return seconds % 86_400 === 0 ? `for ${seconds / 86_400} d` : `for ${seconds} s`
+}
+
+function refuseName(what: string, name: string): void {
+  const fault = nameFault(name)
+  if (fault !== null) throw new Failure(exitCodes.usage, `${what} ${fault}.`)
+}
+
+/** Throws Failure: there is no project of this id. */
+export function noProject(id: string): never {
+  const text = `there is no project "${id.slice(0, 100)}". \`threadmill projects list\` shows those that there are.`
+  throw new Failure(exitCodes.noInput, text)
 }
 
 function missing(id: string): never {
@@ -173,7 +189,9 @@ function timeOf(seconds: number): string {
   return new Date(seconds * 1_000).toISOString().slice(0, 19) + 'Z'
 }
 
-export function table(rows: string[][]): string {
+/** Rows with cells below each other. Control characters, which would steer a terminal, become U+FFFD. */
+export function table(cells: string[][]): string {
+  const rows = cells.map((row) => row.map((cell) => cell.replaceAll(/\p{Cc}/gu, '\ufffd')))
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)))
   return rows
     .map(

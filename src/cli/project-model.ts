@@ -1,7 +1,7 @@
 import { keyFault, modelsFault, urlFault, type EndpointChange } from '../contract/model-endpoint.ts'
 import { changeEndpoint, getEndpoint, NoSecretsKey, type ProjectEndpoint } from '../store/project-models.ts'
 import { exitCodes, Failure, type Call } from './command.ts'
-import { onDatabase, table } from './keys.ts'
+import { noProject, onDatabase, table } from './keys.ts'
 
 // `threadmill projects model`.
 
@@ -14,11 +14,7 @@ export async function setProjectModel(call: Call): Promise<number> {
       throw error instanceof NoSecretsKey ? new Failure(exitCodes.config, error.message) : error
     })
   })
-  if (endpoint === null) {
-    const text = `there is no project "${id.slice(0, 100)}". \`threadmill projects list\` shows those that there are.`
-    throw new Failure(exitCodes.noInput, text)
-  }
-  call.output.out(table(rowsOf(endpoint)))
+  call.output.out(table(rowsOf(endpoint ?? noProject(id))))
   return exitCodes.done
 }
 

@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
+import { Value } from 'typebox/value'
 import { mostOfLimit } from './limits.ts'
-import { modelLimits } from './model-endpoint.ts'
+import { modelLimits, printable } from './model-endpoint.ts'
 import { closed, Literals, Maybe, Nullable } from './schema.ts'
 
 // What the admin API takes and answers: OpenAI's own shapes where it has them.
@@ -8,7 +9,17 @@ import { closed, Literals, Maybe, Nullable } from './schema.ts'
 const Time = (what: string) => Nullable(Type.Integer({ description: what }))
 
 /** What the id of a project may be: it stands in commands and logs. */
-export const projectId = '^[a-z0-9][a-z0-9-]{0,62}$'
+export const projectId = /^[a-z0-9][a-z0-9-]{0,62}$/
+
+const nameLength = 256
+/** What people call a project or a key. */
+const Name = Type.String({ minLength: 1, maxLength: nameLength, pattern: printable.source })
+
+/** Why this cannot be the name of a project or a key, or null. */
+export function nameFault(name: string): string | null {
+  if (Value.Check(Name, name)) return null
+  return `must have 1 to ${nameLength} characters, and no control characters`
+}
 
 export const ProjectObject = Type.Object(
   {
@@ -87,13 +98,12 @@ export const RetentionObject = Type.Object(
   { title: 'ThreadRetention' },
 )
 
-const Name = Type.String({ minLength: 1, maxLength: 256 })
 const Seconds = Type.Integer({ minimum: 0, maximum: 3_153_600_000 })
 
 export const CreateProject = Type.Object(
   {
     name: Name,
-    id: Type.Optional(Type.String({ pattern: projectId, description: 'One is made without it' })),
+    id: Type.Optional(Type.String({ pattern: projectId.source, description: 'One is made without it' })),
   },
   { ...closed, title: 'CreateProject', examples: [{ name: 'The shop', id: 'shop' }] },
 )

@@ -6,6 +6,10 @@ export const openAiUrl = 'https://api.openai.com/v1'
 /** How many models a project may name, and how long their names may be. */
 export const modelLimits = { count: 1_000, name: 256 } as const
 
+/** What names hold that are shown on terminals: no control characters, which would steer them. */
+// oxlint-disable-next-line no-control-regex -- they are what it looks for; \P{Cc} is not known to all readers of /openapi.json
+export const printable = /^[^\u0000-\u001f\u007f-\u009f]*$/
+
 /** What a change names; what it leaves out stays as it is. */
 export interface EndpointChange {
   /** Null is the server's own endpoint. */
@@ -36,6 +40,7 @@ export function keyFault(key: string): string | null {
 /** Why these cannot be the models that a project may use, or null. */
 export function modelsFault(models: readonly string[]): string | null {
   const { count, name } = modelLimits
-  const isFine = models.length <= count && models.every((one) => one.length > 0 && one.length <= name)
-  return isFine ? null : `must be at most ${count} names of 1 to ${name} characters.`
+  const isName = (one: string) => one.length > 0 && one.length <= name && one !== '*' && printable.test(one)
+  if (models.length <= count && models.every(isName)) return null
+  return `must be at most ${count} names of 1 to ${name} characters without control characters, and * is none.`
 }

@@ -56,7 +56,8 @@ const listText = `select ${columns} from api_keys where project_id = $1 order by
 const lockText = `select ${columns} from api_keys where id = $1 for update`
 
 const expireText = `
-update api_keys set expires_at = least(expires_at, floor(threadmill_now())::bigint + $2::bigint)
+update api_keys set expires_at = case when revoked_at is null
+  then least(expires_at, floor(threadmill_now())::bigint + $2::bigint) else expires_at end
 where id = $1 returning ${columns}`
 
 const revokeText = `
@@ -124,7 +125,7 @@ export async function rotateApiKey(
   })
 }
 
-/** Lets a key expire in `seconds`, or sooner if it does anyway; null if there is no such key. */
+/** Lets a key expire in `seconds`, or sooner if it does anyway; one that is revoked stays as it is. Null if there is no such key. */
 export async function expireApiKey(pool: pg.Pool, id: string, seconds: number): Promise<ApiKeyRecord | null> {
   return changeKey(pool, expireText, [id, seconds])
 }

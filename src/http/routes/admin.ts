@@ -14,7 +14,7 @@ import {
 import { hmacOf, newApiKey, prefixOf } from '../../contract/api-keys.ts'
 import { ApiError, notFound } from '../../contract/errors.ts'
 import { newId } from '../../contract/ids.ts'
-import { keyFault, urlFault } from '../../contract/model-endpoint.ts'
+import { keyFault, modelsFault, urlFault } from '../../contract/model-endpoint.ts'
 import { Deleted } from '../../contract/objects.ts'
 import { ListObject, PageQuery, toList } from '../../contract/paging.ts'
 import {
@@ -264,6 +264,7 @@ function endpointRoutes(app: FastifyInstance, { store: { pool }, secretsKey, key
       }
       refuse('base_url', url ? urlFault(url) : null)
       refuse('api_key', key ? keyFault(key) : null)
+      refuse('models', models ? modelsFault(models) : null)
       const changed = changeEndpoint(pool, project_id, { url, key, models }, secretsKey)
       const endpoint = await changed.catch((error: unknown) => {
         throw error instanceof NoSecretsKey ? new ApiError('secrets_key_missing', error.message) : error
