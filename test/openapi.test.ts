@@ -146,7 +146,8 @@ test('the errors of the registry are all told, and of each operation under the s
     assert.match(document.info.description, new RegExp(`\\| \`${key}\` \\|`))
   // What may come from any path, from none that is described, from /metrics alone, or from the admin API, which is not here.
   const admins = ['project_exists', 'secrets_key_missing']
-  const anywhere = ['headers_too_large', 'request_timeout', 'operators_only', ...admins]
+  const ofTransport = ['headers_too_large', 'request_timeout', 'expectation_failed']
+  const anywhere = [...ofTransport, 'operators_only', ...admins]
   const told = new Set<string>()
   for (const { path, operation } of placed.filter(({ path }) => path.includes('/v1/'))) {
     for (const [status, { description }] of Object.entries(operation.responses)) {

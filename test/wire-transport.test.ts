@@ -89,6 +89,33 @@ test('headers that are too long are answered 431 in the form of all errors, and 
   assert.match(head, /\r\nconnection: close/)
 })
 
+test('what a request expects other than 100-continue is refused in the form of all errors, and the connection goes on', async () => {
+  const headers = 'host: localhost\r\nopenai-beta: assistants=v2\r\ncontent-type: application/json\r\n'
+  const refused = `POST /v1/threads HTTP/1.1\r\n${headers}expect: tea\r\ncontent-length: 2\r\n\r\n{}`
+  const { status, head, body } = lastAnswer(
+    await speak(refused.replace('expect', 'connection: close\r\nexpect')),
+  )
+  assert.deepEqual(
+    [status, body.error],
+    [
+      417,
+      {
+        message: "This server does not do what the header Expect asks for: 'tea'.",
+        type: 'invalid_request_error',
+        param: null,
+        code: null,
+      },
+    ],
+  )
+  assert.match(head, /\r\nx-request-id: req_[0-9a-f]{32}\r\n/)
+  const next = 'GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
+  assert.equal(lastAnswer(await speak(refused, next)).status, 200)
+  const memgpt = refused.replace('expect', 'x-assistants-dialect: memgpt\r\nconnection: close\r\nexpect')
+  assert.deepEqual(lastAnswer(await speak(memgpt)).body, { detail: body.error.message })
+  const usual = refused.replace('expect: tea', 'connection: close\r\nexpect: 100-continue')
+  assert.match(await speak(usual), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n/)
+})
+
 test('a route that is not there is told before its body is read', async () => {
   for (const [body, headers] of [
     ['{"broken', json],

@@ -81,6 +81,7 @@ export const errorKinds = {
   host_not_allowed: invalid('host_not_allowed', 403),
   origin_not_allowed: invalid('origin_not_allowed', 403),
   headers_too_large: invalid(null, 431),
+  expectation_failed: invalid(null, 417),
   request_timeout: invalid(null, 408),
   unknown_url: invalid('unknown_url', 404),
   model_unreachable: { status: 502, type: 'server_error', code: null },

@@ -104,8 +104,8 @@ outcome was unknown.
 
 In v2 an error is \`{"error": {"message", "type", "param", "code"}}\`. In memgpt it is \`{"detail": "..."}\`, and 422 with a list of
 places for a request that does not fit its schema. The answers of each operation name the errors by the server's own
-keys, which are not sent; \`docs/errors.md\` says of each when it comes and what to do. \`request_timeout\` and
-\`headers_too_large\` may come from any path. A request can be given a name in the log: each answer has an \`x-request-id\`.
+keys, which are not sent; \`docs/errors.md\` says of each when it comes and what to do. \`request_timeout\`,
+\`headers_too_large\` and \`expectation_failed\` may come from any path. A request can be given a name in the log: each answer has an \`x-request-id\`.
 `.trim()
 
 /** All errors of v2. */

@@ -9,6 +9,7 @@ import type { HttpContext } from './context.ts'
 import { registerCors } from './cors.ts'
 import { checkOverride, dialectOf, withoutMount, type Dialect } from './dialect.ts'
 import { answerError } from './error-answer.ts'
+import { refuseExpectations } from './expectation.ts'
 import { Idempotency } from './idempotency.ts'
 import { gatherRoutes } from './openapi.ts'
 import { answered } from './observed.ts'
@@ -100,6 +101,7 @@ export function buildServer(context: HttpContext): FastifyInstance {
     done()
   })
   registerCors(app, context.allowedOrigins)
+  refuseExpectations(app)
   refuseSlowBodies(app, context.timeouts, (error, socket, request) =>
     answerClientError(context, error, socket, request),
   )
