@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import type OpenAI from 'openai'
 import { createLog, reasonOf } from '../src/log.ts'
-import { raw, startMockModel, status, text, type MockModel } from './support/mock-model.ts'
+import { createDemoModel } from '../src/models/demo.ts'
+import { ProjectModels } from '../src/models/project-models.ts'
+import { parseWindows } from '../src/models/windows.ts'
+import { gate, raw, startMockModel, status, text, type Answer, type MockModel } from './support/mock-model.ts'
 import { anotherNode, oneNode } from './support/nodes.ts'
 import { clientOf, keyOf, threadmillIn, type Said } from './support/keys.ts'
 import type { ServerOptions, TestServer } from './support/server.ts'
@@ -229,4 +234,59 @@ test("what is wrong with a project's own endpoint names that, not the settings o
   server.mock.next(status(401))
   const { last_error } = await runOf(clientOf(server, (await keyOf(server)).key))
   assert.match(last_error?.message ?? '', /check OPENAI_API_KEY/)
+})
+
+test("connections to a project's endpoint end with the last call on it when it is replaced or taken away", async (t) => {
+  const [model, other] = [await startMockModel(), await startMockModel()]
+  t.after(() => Promise.all([model.close(), other.close()]))
+  const demo = createDemoModel()
+  const models = new ProjectModels({ server: demo, demo, aliases: new Map(), windows: parseWindows('') })
+  t.after(() => models.close())
+  const shopAt = (url: string) => models.replace([{ id: 'shop', model_url: url, key: null, models: null }])
+  const call = () => {
+    const request = { model: 'shop-model', messages: [{ role: 'user' as const, content: 'Hello' }] }
+    return models.of('shop').complete(request, () => {}, new AbortController().signal)
+  }
+  const sockets: Socket[] = []
+  const noted =
+    (answer: Answer): Answer =>
+    (exchange) => {
+      sockets.push(exchange.response.socket as Socket)
+      // By itself the client would keep it for so long.
+      exchange.response.setHeader('keep-alive', 'timeout=600')
+      return answer(exchange)
+    }
+  const ends = async () => {
+    for (const socket of sockets.splice(0))
+      if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(3_000) })
+  }
+
+  shopAt(model.baseUrl)
+  model.next(noted(text('Done.')))
+  await call()
+  shopAt(model.baseUrl)
+  assert.equal(sockets[0]?.closed, false)
+  models.replace([])
+  await ends()
+
+  // One that asks again when its endpoint is not the project's any more.
+  shopAt(model.baseUrl)
+  const refused = gate()
+  const refusal = status(400, { error: { message: 'unknown: stream_options' } })
+  model.next(
+    noted(async (exchange) => {
+      await refused.opened
+      await refusal(exchange)
+    }),
+    noted(text('Done.')),
+  )
+  const going = call()
+  await model.received(1)
+  shopAt(other.baseUrl)
+  refused.open()
+  assert.equal((await going).finish, 'stop')
+  assert.equal(model.requests.length, 3)
+  await ends()
+  await call()
+  assert.equal(other.requests.length, 1)
 })

@@ -29,7 +29,7 @@ export interface ProjectModelsOptions {
 
 interface Entry {
   model: Model
-  transport: HttpTransport | null
+  connections: Connections | null
   aliases: Aliases
   allowed: ReadonlySet<string> | null
   /** What it was made of. */
@@ -41,6 +41,8 @@ const noAliases: Aliases = new Map()
 export class ProjectModels {
   readonly #options: ProjectModelsOptions
   #entries = new Map<string, Entry>()
+  /** Those that calls are under way on, though no project has them any more. */
+  readonly #retired = new Set<Connections>()
 
   constructor(options: ProjectModelsOptions) {
     this.#options = options
@@ -65,13 +67,24 @@ export class ProjectModels {
 
   /** From now on these are all projects that differ from the server. Calls that are under way go on as they began. */
   replace(endpoints: readonly OwnEndpoint[]): void {
+    const before = this.#entries
     this.#entries = new Map(endpoints.map((one) => [one.id, this.#entryOf(one)]))
+    for (const [id, entry] of before) if (this.#entries.get(id) !== entry) this.#retire(entry)
+  }
+
+  #retire({ connections }: Entry): void {
+    if (connections === null) return
+    this.#retired.add(connections)
+    void connections.unused().then(() => {
+      this.#retired.delete(connections)
+      return connections.transport.close()
+    })
   }
 
   async close(): Promise<void> {
-    const transports = [...this.#entries.values()].flatMap(({ transport }) => transport ?? [])
+    const present = [...this.#entries.values()].flatMap(({ connections }) => connections ?? [])
     this.#entries.clear()
-    await Promise.all(transports.map((transport) => transport.close()))
+    await Promise.all([...present, ...this.#retired].map(({ transport }) => transport.close()))
   }
 
   #entryOf(endpoint: OwnEndpoint): Entry {
@@ -82,18 +95,58 @@ export class ProjectModels {
     const { model_url: baseUrl, key, models } = endpoint
     const allowed = models && new Set(models)
     const { server, demo, aliases, timeouts } = this.#options
-    if (baseUrl === null) return { model: limited(server, allowed), transport: null, aliases, allowed, made }
+    if (baseUrl === null)
+      return { model: limited(server, allowed), connections: null, aliases, allowed, made }
     if (key === undefined)
-      return { model: unreadable(baseUrl), transport: null, aliases: noAliases, allowed, made }
+      return { model: unreadable(baseUrl), connections: null, aliases: noAliases, allowed, made }
     const transport = createHttpTransport({
       baseUrl,
       apiKey: key ?? undefined,
       settings: projectSettings,
       timeouts,
     })
-    const backend = createChatCompletionsModel({ transport })
+    const connections = new Connections(transport)
+    const backend = connections.counted(createChatCompletionsModel({ transport }))
     const model = createModelRouter({ backend, demo, aliases: noAliases })
-    return { model: limited(model, allowed), transport, aliases: noAliases, allowed, made }
+    return { model: limited(model, allowed), connections, aliases: noAliases, allowed, made }
+  }
+}
+
+/**
+ * The connections to an endpoint, and the calls that use them: between two requests of one call there is none, so that undici alone
+ * cannot tell when the last is done.
+ */
+class Connections {
+  readonly transport: HttpTransport
+  #calls = 0
+  #wake: () => void = () => {}
+
+  constructor(transport: HttpTransport) {
+    this.transport = transport
+  }
+
+  /** The model, whose calls count. */
+  counted(model: Model): Model {
+    return {
+      description: model.description,
+      complete: (...args) => this.#during(model.complete(...args)),
+      list: (signal) => this.#during(model.list(signal)),
+    }
+  }
+
+  /** Resolves when no call is under way; none may begin any more. */
+  async unused(): Promise<void> {
+    while (this.#calls > 0) await new Promise<void>((resolve) => (this.#wake = resolve))
+  }
+
+  async #during<T>(call: Promise<T>): Promise<T> {
+    this.#calls++
+    try {
+      return await call
+    } finally {
+      this.#calls--
+      this.#wake()
+    }
   }
 }
 
