@@ -88,6 +88,7 @@ test('the tarball holds what runs, its pages and licence, and no source, test or
     'package/CHANGELOG.md',
     'package/LICENSE',
     'package/README.md',
+    'package/bin/environment-file.mjs',
     'package/bin/threadmill.mjs',
     'package/package.json',
   ])

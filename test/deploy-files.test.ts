@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { exitCodes } from '../src/cli/command.ts'
 import { readConfig, settings } from '../src/config.ts'
@@ -153,34 +153,96 @@ test('nginx passes events on as they come, waits longer than a stream is silent,
   assert.doesNotMatch(site, /\$proxy_add_x_forwarded_for|\$remote_addr/)
 })
 
-test('threadmill-admin takes the settings as systemd does, whatever is in them, and the data folder of the unit', () => {
+/** What threadmill-admin hands on with these settings (null: there is no such file): the variables, the words, and what it says. */
+function administered(settingsText: string | Buffer | null) {
   const folder = mkdtempSync('/tmp/threadmill-admin-')
   after(() => rmSync(folder, { recursive: true, force: true }))
   const settingsFile = join(folder, 'environment')
-  const values = {
-    DATABASE_URL: 'postgres:///mill?host=/var/run/postgresql&user=mill',
-    KEYS_SECRET: 'a $HOME `id` * # ; "b" \\n',
-    OTEL_SERVICE_NAME: "the 'mill'",
-  }
-  const { DATABASE_URL, KEYS_SECRET, OTEL_SERVICE_NAME } = values
-  const lines = ['# A comment=1', '', `  DATABASE_URL=${DATABASE_URL}`, `KEYS_SECRET=${KEYS_SECRET}`]
-  writeFileSync(settingsFile, [...lines, `OTEL_SERVICE_NAME="${OTEL_SERVICE_NAME}"`].join('\n'))
-  const shows = ['DATABASE_URL', 'KEYS_SECRET', 'OTEL_SERVICE_NAME', 'DATA_DIR'].map((name) => `"$${name}"`)
+  if (settingsText !== null) writeFileSync(settingsFile, settingsText)
   const program = join(folder, 'program')
-  writeFileSync(program, `#!/bin/sh\nprintf '%s\\n' ${shows.join(' ')} "$@"\n`, { mode: 0o755 })
+  writeFileSync(program, `#!/bin/sh\nenv -0\nprintf '%s\\0' "$@"\n`, { mode: 0o755 })
   // It stands in for the one that changes the user.
   writeFileSync(join(folder, 'runuser'), `#!/bin/sh\nshift 3\nexec "$@"\n`, { mode: 0o755 })
   const script = read('deploy/threadmill-admin')
     .replace('/etc/threadmill/environment', settingsFile)
     .replace('/opt/threadmill/node_modules/.bin/threadmill', program)
-  const { stdout, stderr } = spawnSync('sh', ['-c', script, 'threadmill-admin', 'keys', 'list all'], {
-    env: { PATH: `${folder}:${process.env['PATH']}`, HOME: '/nowhere' },
+    .replace('/opt/threadmill/node_modules/threadmill/', `${root}/`)
+  const path = `${folder}:${dirname(process.execPath)}:${process.env['PATH']}`
+  const ran = spawnSync('sh', ['-c', script, 'threadmill-admin', 'keys', 'list all'], {
+    env: { PATH: path },
     encoding: 'utf8',
   })
+  const said = ran.stdout.split('\0').slice(0, -1)
+  const own = /^(?:PATH|PWD|OLDPWD|SHLVL|_|DATA_DIR)=/
+  return {
+    status: ran.status,
+    stderr: ran.stderr.replaceAll(settingsFile, 'FILE'),
+    words: said.slice(-2),
+    dataDir: said.find((one) => one.startsWith('DATA_DIR=')),
+    variables: said
+      .slice(0, -2)
+      .filter((one) => !own.test(one))
+      .toSorted(),
+  }
+}
+
+test('threadmill-admin takes the settings whatever is in them, and the data folder of the unit', () => {
+  const values = [
+    'DATABASE_URL=postgres:///mill?host=/var/run/postgresql&user=mill',
+    'KEYS_SECRET=a $HOME `id` * # ; "b" $(id)',
+  ]
   const unit = read('deploy/threadmill.service')
-  const dataDir = /^Environment=DATA_DIR=(.*)$/m.exec(unit)?.[1]
-  assert.deepEqual(
-    [stdout.split('\n'), stderr],
-    [[...Object.values(values), dataDir, 'keys', 'list all', ''], ''],
-  )
+  const dataDir = /^Environment=(DATA_DIR=.*)$/m.exec(unit)?.[1]
+  const words = ['keys', 'list all']
+  const plain = { status: 0, stderr: '', words, dataDir }
+  assert.deepEqual(administered(['# A comment=1', '', ...values].join('\n')), { ...plain, variables: values })
+  assert.deepEqual(administered('DATA_DIR=/data'), { ...plain, dataDir: 'DATA_DIR=/data', variables: [] })
+  // The unit allows that, too.
+  assert.deepEqual(administered(null), { ...plain, variables: [] })
+})
+
+test('threadmill-admin reads the settings as systemd does: quotes, backslashes, lines that go on, and lines that set nothing', () => {
+  const cases: [text: string, ...variables: string[]][] = [
+    ['A=b\r\nC=d\r\n', 'A=b', 'C=d'],
+    [' \tA = b c \t\n', 'A=b c'],
+    ['A=\nB', 'A='],
+    ['A=1\nA=2', 'A=2'],
+    ['# A=1\\\nB=2\n;C=3\n  # D=4', 'B=2'],
+    ['A=b#c;d # e', 'A=b#c;d # e'],
+    // Lines that go on.
+    ['A=b \\\n  c', 'A=b   c'],
+    ['A=b\\\nC=d\nE=f', 'A=bC=d', 'E=f'],
+    ['A=b\\\r\nC=d', 'A=b', 'C=d'],
+    ['A=b\\', 'A=b'],
+    // Backslashes.
+    ['A=C:\\\\dir\\name', 'A=C:\\dirname'],
+    ['A=\\ b\\ \nC=\\"d\\"', 'A= b ', 'C="d"'],
+    // Quotes.
+    [`A=" b "\nC=' d '`, 'A= b ', 'C= d '],
+    ['A="b\\"c\\\\d\\$e\\`f\\n\\\'g"', 'A=b"c\\d$e`f\\n\\\'g'],
+    [`A='b\\n"c"\\'`, 'A=b\\n"c"\\'],
+    ['A="b\nc\\\nd"\nE=f', 'A=b\ncd', 'E=f'],
+    [`A='b\nc'\nE=f`, 'A=b\nc', 'E=f'],
+    [`A="b" 'c'  d "e" `, 'A=bcd "e"'],
+    [`A=it's\nB="it's"\nC=''`, "A=it's", "B=it's", 'C='],
+    ['A="b\nC=d', 'A=b\nC=d'],
+    ["A='b\\", 'A=b\\'],
+    ['A="b\\', 'A=b'],
+  ]
+  for (const [text, ...variables] of cases) {
+    const { status, stderr, variables: read } = administered(text)
+    assert.deepEqual([status, stderr, read], [0, '', variables], JSON.stringify(text))
+  }
+})
+
+test('threadmill-admin says which names are none, without their values, and takes nothing of a file that systemd would refuse', () => {
+  const { status, stderr, variables } = administered('export A=secret\n1B=secret\n=C=secret\nD-E=secret\nF=g')
+  assert.deepEqual([status, variables], [0, ['F=g']])
+  const names = ['export A', '1B', '=C', 'D-E']
+  assert.equal(stderr, names.map((one) => `FILE: "${one}" is no name of a variable: ignored.\n`).join(''))
+  for (const bytes of [Buffer.from('A=b\nC=\xff', 'latin1'), Buffer.from('A=b\0')]) {
+    const refused = administered(bytes)
+    assert.deepEqual([refused.status, refused.words], [1, []])
+    assert.match(refused.stderr, /^FILE cannot be read: .+\n$/)
+  }
 })
