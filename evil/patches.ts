@@ -266,4 +266,26 @@ export const evilPatches: EvilPatch[] = [
     ],
     tests: ['test/retention.test.ts'],
   },
+  {
+    name: 'a backup that takes a name',
+    harm: 'a file that appears while a backup is written is gone',
+    edits: [
+      {
+        file: 'src/cli/backup.ts',
+        find: 'await link(partial, file)',
+        replace: 'return await rename(partial, file)',
+      },
+    ],
+    tests: ['test/backup-faults.test.ts'],
+    titles: 'a file that appears',
+  },
+  {
+    name: 'connections that end between two requests',
+    harm: 'a call that asks again fails when its project is given another endpoint meanwhile',
+    edits: [
+      { file: 'src/models/project-models.ts', find: 'while (this.#calls > 0)', replace: 'while (false)' },
+    ],
+    tests: ['test/project-models.test.ts'],
+    titles: 'connections to a project',
+  },
 ]
