@@ -44,7 +44,7 @@ const imports: Record<string, string[]> = {
   log: [],
   // Settings are judged by those who use them.
   setting: [],
-  'trace-settings': ['setting', 'observe'],
+  'trace-settings': ['setting', 'observe', 'contract'],
   'time-settings': ['setting'],
   config: ['setting', 'time-settings', 'trace-settings', 'models', 'contract', 'log'],
   'self-url': ['config'],

@@ -26,9 +26,8 @@ const lockText = `${selectText} for update`
 
 const list = {
   name: 'list_assistants',
-  columns,
   large: ['instructions', 'tools', 'metadata', 'response_format'],
-  from: `from assistants where project_id = $1 and seq > $2 and seq < $3`,
+  text: `select ${columns} from assistants where project_id = $1 and seq > $2 and seq < $3`,
   cursor: 'select seq from assistants where project_id = $1 and id = $2',
 }
 

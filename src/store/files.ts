@@ -17,17 +17,15 @@ const selectText = `select ${columns} from files where id = $1 and project_id = 
 
 const list = {
   name: 'list_files',
-  columns,
   large: [],
-  from: `from files where project_id = $1 and seq > $2 and seq < $3 ${live}`,
+  text: `select ${columns} from files where project_id = $1 and seq > $2 and seq < $3 ${live}`,
   cursor: `select seq from files where project_id = $1 and id = $2 ${live}`,
 }
 
 const listOfPurpose = {
   name: 'list_files_of_purpose',
-  columns,
   large: [],
-  from: `from files where project_id = $1 and purpose = $2 and seq > $3 and seq < $4 ${live}`,
+  text: `select ${columns} from files where project_id = $1 and purpose = $2 and seq > $3 and seq < $4 ${live}`,
   cursor: `select seq from files where project_id = $1 and purpose = $2 and id = $3 ${live}`,
 }
 

@@ -27,18 +27,16 @@ const large = ['content', 'attachments', 'metadata']
 
 const list = {
   name: 'list_messages',
-  columns,
   large,
-  from: `from messages where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
+  text: `select ${columns} from messages where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
   ${live}`,
   cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and id = $3',
 }
 
 const listOfRun = {
   name: 'list_messages_of_run',
-  columns,
   large,
-  from: `from messages
+  text: `select ${columns} from messages
 where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < $5
   ${live}`,
   cursor: 'select seq from messages where project_id = $1 and thread_id = $2 and run_id = $3 and id = $4',
@@ -46,11 +44,14 @@ where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < 
 
 // The newest first, so that a long thread costs no more than what the model's window takes. A content is not read for its
 // size.
-const newestText = `
+const newestText =
+  `
 select ${columns}, seen from (
   select *, count(*) over (order by seq desc) as nth, count(*) over () as seen, sum(size) over (order by seq desc) as total
   from (
-    select *, ${storedSize(['content'])} as size
+    select *, ` +
+  storedSize(['content']) +
+  ` as size
     from messages
     where project_id = $1 and thread_id = $2 and status <> 'in_progress' and seq < $3
     order by seq desc limit $4

@@ -10,11 +10,10 @@ import { sizeOf } from './write-size.ts'
 export interface PageStatements {
   /** Names the prepared statements. */
   name: string
-  columns: string
-  /** Those of the columns that may be large. */
+  /** `select` with $1.. = scope and then two bounds: seq > $n and seq < $n+1; order and limit are appended. */
+  text: string
+  /** Its columns that may be large. */
   large: readonly string[]
-  /** `from` with $1.. = scope and then two bounds: seq > $n and seq < $n+1; order and limit are appended. */
-  from: string
   /** Finds the seq of a cursor: $1.. = scope, then the id. */
   cursor: string
 }
@@ -74,6 +73,17 @@ interface Stretch {
   limit: number
 }
 
+/** What a piece says of each row. */
+interface Piece {
+  /** Bytes, about. */
+  size?: number
+  nth?: number
+  /** Bytes of the rows up to this one. */
+  total?: number
+  /** Rows that were found, those that are not in the piece among them. */
+  found?: number
+}
+
 /** The first rows of a stretch: as many as are wanted, or as fit into a page. */
 async function readRows<R extends { seq: number }>(
   pool: pg.Pool,
@@ -88,8 +98,9 @@ async function readRows<R extends { seq: number }>(
     const last = rows.at(-1)?.seq
     const bounds = last === undefined ? [above, below] : up ? [last, below] : [above, last]
     const wanted = limit + 1 - rows.length
-    const piece = await query<R & { found?: number }>(pool, name, text, [...scope, ...bounds, wanted])
-    for (const { found: _, ...row } of piece) {
+    const values = [...scope, ...bounds, wanted, ...(statements.large.length > 0 ? [pieceBytes] : [])]
+    const piece = await query<R & Piece>(pool, name, text, values)
+    for (const { size: _, nth: _n, total: _t, found: _f, ...row } of piece) {
       // It would be too large with this one.
       if (rows.length === limit || (rows.length > 0 && chars + sizeOf(row) > pageChars))
         return { rows, hasMore: true }
@@ -100,17 +111,22 @@ async function readRows<R extends { seq: number }>(
   }
 }
 
-/** Of the rows that are wanted those that are read at once: at least one. Each says how many were found, unless none is large. */
-function pieceText({ columns, large, from }: PageStatements, up: boolean, limit: number): string {
-  const order = `order by seq ${up ? 'asc' : 'desc'}`
-  if (large.length === 0) return `select ${columns} ${from} ${order} limit $${limit}`
-  return `
-select ${columns}, found from (
-  select *, row_number() over (${order}) as nth, count(*) over () as found, sum(size) over (${order}) as total
-  from (select ${columns}, ${storedSize(large)} as size ${from} ${order} limit $${limit}) asked
-) sized
-where nth = 1 or total <= ${pieceBytes}
-${order}`
+/**
+ * Of the rows that are wanted those that are read at once: at least one. $n is how many are wanted; if they may be large, each says
+ * what is in Piece, and $n+1 is how many bytes are read.
+ */
+function pieceText({ text, large }: PageStatements, up: boolean, n: number): string {
+  const order = up ? ' order by seq asc' : ' order by seq desc'
+  const asked = text + order + ' limit $' + n
+  if (large.length === 0) return asked
+  const counts = [
+    'row_number() over (' + order + ') as nth',
+    'sum(size) over (' + order + ') as total',
+    'count(*) over () as found',
+  ]
+  const sized = 'select *, ' + storedSize(large) + ' as size from (' + asked + ') asked'
+  const counted = 'select *, ' + counts.join(', ') + ' from (' + sized + ') sized'
+  return 'select * from (' + counted + ') counted where nth = 1 or total <= $' + (n + 1) + order
 }
 
 async function cursorSeq(

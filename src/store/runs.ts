@@ -22,9 +22,8 @@ const updateText = `update runs set metadata = $4 where thread_id = $2 and id = 
 
 const list = {
   name: 'list_runs',
-  columns: runColumns,
   large: ['settings', 'metadata', 'calls', 'error'],
-  from: `from runs where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
+  text: `select ${runColumns} from runs where project_id = $1 and thread_id = $2 and seq > $3 and seq < $4
   ${live}`,
   cursor: 'select seq from runs where project_id = $1 and thread_id = $2 and id = $3',
 }

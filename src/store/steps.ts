@@ -16,9 +16,8 @@ select ${columns} from run_steps where thread_id = $2 and id = $4 and project_id
 
 const list = {
   name: 'list_steps',
-  columns,
   large: ['details', 'error'],
-  from: `from run_steps
+  text: `select ${columns} from run_steps
 where project_id = $1 and thread_id = $2 and run_id = $3 and seq > $4 and seq < $5
   ${live}`,
   cursor: 'select seq from run_steps where project_id = $1 and thread_id = $2 and run_id = $3 and id = $4',

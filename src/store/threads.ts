@@ -18,9 +18,9 @@ update threads set metadata = $3, tool_resources = $4, policy = $5 where id = $1
 
 const list = {
   name: 'list_threads',
-  columns: 'id, project_id, seq, created_at, tool_resources, metadata, policy',
   large: [],
-  from: `from threads where project_id = $1 and seq > $2 and seq < $3 and deleted_at is null`,
+  text: `select id, project_id, seq, created_at, tool_resources, metadata, policy
+from threads where project_id = $1 and seq > $2 and seq < $3 and deleted_at is null`,
   cursor: 'select seq from threads where project_id = $1 and id = $2 and deleted_at is null',
 }
 
