@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { readConfig } from '../src/config.ts'
@@ -21,9 +20,10 @@ function open(): { socket: Socket; heard: Promise<string> } {
   const socket = connect(Number(port), hostname)
   let text = ''
   socket.setEncoding('utf8').on('data', (piece: string) => (text += piece))
+  const { promise: heard, resolve } = Promise.withResolvers<string>()
   // A reset is an end too: it was written to once more.
-  socket.on('error', () => {})
-  return { socket, heard: once(socket, 'close').then(() => text) }
+  socket.on('error', () => {}).once('close', () => resolve(text))
+  return { socket, heard }
 }
 
 /** Sends `start`, and then one byte again and again for as long as the server listens; what it answered. */

@@ -18,7 +18,11 @@ export async function fileRows({ db }: TestServer): Promise<FileRows> {
   return row ?? noFileRows
 }
 
-/** As many sweeps as it takes to remove what nobody needs: retire, remove the pieces, forget. */
-export async function sweepFiles({ app }: TestServer): Promise<void> {
-  for (let i = 0; i < 3; i++) await purgeFiles(app.store.pool, 100, 10_000)
+/**
+ * As many sweeps as it takes to remove what nobody needs: retire, remove the pieces, forget. The server sweeps too, and what it has
+ * under way these pass by.
+ */
+export async function sweepFiles(server: TestServer): Promise<void> {
+  for (let i = 0; i < 3 || (await fileRows(server)).garbage > 0; i++)
+    await purgeFiles(server.app.store.pool, 100, 10_000)
 }
