@@ -13,6 +13,9 @@ export const databaseUser = 'threadmill'
 
 const unfinished = 'postgres.init-'
 
+/** An initdb that was cut short may still be writing for a moment. */
+const removal = { recursive: true, force: true, maxRetries: 20, retryDelay: 25 }
+
 /** Makes the cluster in `pgdata` if there is none, and refuses one that this PostgreSQL cannot serve. `signal` ends it. */
 export async function ensureCluster(
   dir: string,
@@ -22,8 +25,7 @@ export async function ensureCluster(
   signal?: AbortSignal,
 ): Promise<void> {
   try {
-    for (const name of await readdir(dir))
-      if (name.startsWith(unfinished)) await rm(join(dir, name), { recursive: true, force: true })
+    for (const name of await readdir(dir)) if (name.startsWith(unfinished)) await rm(join(dir, name), removal)
     const major = await majorOf(pgdata)
     if (major === null) return await createCluster(dir, pgdata, account, binaries, signal)
     if (major !== binaries.major)
@@ -70,7 +72,7 @@ async function createCluster(
     await rename(partial, pgdata)
     await syncFolder(dir)
   } catch (error) {
-    await rm(partial, { recursive: true, force: true })
+    await rm(partial, removal)
     throw error
   }
 }
