@@ -288,4 +288,29 @@ export const evilPatches: EvilPatch[] = [
     tests: ['test/project-models.test.ts'],
     titles: 'connections to a project',
   },
+  {
+    name: 'early without a look at the lane',
+    harm: 'a message that is on its way when a run is created is not shown to the model',
+    edits: [
+      {
+        file: 'src/store/writes.ts',
+        find: '!commits.isBusyWith(thread.id)',
+        replace: 'true',
+      },
+    ],
+    tests: ['test/early-turns.test.ts'],
+  },
+  {
+    name: 'an early turn outlives its run',
+    harm: 'the model goes on for a run that could not be created, and its turn keeps a place',
+    edits: [
+      {
+        file: 'src/engine/tasks.ts',
+        find: `      if (!yes) entry.task.interrupt('gone')\n`,
+        replace: '',
+      },
+    ],
+    tests: ['test/early-turns.test.ts'],
+    titles: 'broken off',
+  },
 ]

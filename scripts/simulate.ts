@@ -32,11 +32,11 @@ try {
 /** How many seeds failed. */
 async function campaign(url: string): Promise<number> {
   const [database, web] = [await RealDatabase.open(url), await buildWeb()]
-  const sum = { steps: 0, runs: 0, faults: 0, failed: 0 }
+  const sum = { steps: 0, runs: 0, early: 0, faults: 0, failed: 0 }
   const since = performance.now()
   for (let seed = from; seed < from + seeds; seed++) {
     const result = await simulate(database, web, seed)
-    for (const key of ['steps', 'runs', 'faults'] as const) sum[key] += result[key]
+    for (const key of ['steps', 'runs', 'early', 'faults'] as const) sum[key] += result[key]
     if (values.trace) console.log(result.trace.join('\n'))
     if (result.failure !== null) {
       sum.failed += 1
@@ -45,9 +45,9 @@ async function campaign(url: string): Promise<number> {
   }
   await database.end()
   const seconds = ((performance.now() - since) / 1_000).toFixed(1)
-  const { steps, runs, faults, failed } = sum
+  const { steps, runs, early, faults, failed } = sum
   console.log(
-    `${seeds} seeds in ${seconds} s: ${steps} steps, ${runs} runs, ${faults} faults, ${failed} failed`,
+    `${seeds} seeds in ${seconds} s: ${steps} steps, ${runs} runs, ${early} early, ${faults} faults, ${failed} failed`,
   )
   return failed
 }

@@ -65,6 +65,8 @@ export interface Tuning {
   keyWaitMs?: number
   /** Milliseconds that a read of a run waits for its end. */
   readWaitMs?: number
+  /** Milliseconds that the commit of a run waits for what its first turn does. */
+  createWaitMs?: number
   /** Seconds without a heartbeat after which a node counts as dead. */
   silence?: number
   /** Whether no other process writes to the database. */
@@ -292,7 +294,7 @@ async function connect(
   config: Config,
   log: Log,
   { metrics, traces }: Observing,
-  { silence, monotonic, alone, readWaitMs }: Tuning,
+  { silence, monotonic, alone, readWaitMs, createWaitMs }: Tuning,
 ): Promise<Store> {
   const connection: Connection = embedded?.connection ?? { connectionString: config.databaseUrl ?? '' }
   try {
@@ -304,6 +306,7 @@ async function connect(
       silence,
       monotonic,
       readWaitMs,
+      createWaitMs,
       alone: alone ?? embedded !== null,
     })
   } catch (error) {

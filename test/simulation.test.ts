@@ -29,13 +29,15 @@ test('the same seed gives the same steps', async () => {
 })
 
 test('whatever happens in whichever order, all invariants hold', { timeout: maxMs }, async (t) => {
-  const sum = { steps: 0, runs: 0, faults: 0 }
+  const sum = { steps: 0, runs: 0, faults: 0, early: 0 }
   for (let seed = 1; seed <= seeds; seed++) {
     const result = await simulate(database, web, seed)
     if (result.failure !== null) assert.fail(reportOf(result))
-    for (const key of ['steps', 'runs', 'faults'] as const) sum[key] += result[key]
+    for (const key of ['steps', 'runs', 'faults', 'early'] as const) sum[key] += result[key]
   }
-  t.diagnostic(`${seeds} seeds, ${sum.steps} steps, ${sum.runs} runs, ${sum.faults} faults`)
+  t.diagnostic(
+    `${seeds} seeds, ${sum.steps} steps, ${sum.runs} runs, ${sum.early} early, ${sum.faults} faults`,
+  )
   // A simulation in which nothing happens finds nothing.
-  assert.ok(sum.runs > seeds && sum.faults > seeds / 2)
+  assert.ok(sum.runs > seeds && sum.faults > seeds / 2 && sum.early > seeds / 10)
 })

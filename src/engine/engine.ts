@@ -1,6 +1,6 @@
 import { isTerminal } from '../contract/events.ts'
 import type { RunRecord } from '../domain/records.ts'
-import { isWaiting } from '../domain/run.ts'
+import { isWaiting, type RunState } from '../domain/run.ts'
 import { reasonOf } from '../log.ts'
 import { purgeEvents } from '../store/event-log.ts'
 import { purgeFiles } from '../store/file-uploads.ts'
@@ -61,6 +61,8 @@ export class Engine {
   #backlog = false
   #claiming = false
   #draining = false
+  /** Of runs that were begun before they were announced. */
+  readonly #begun = new WeakSet<RunState>()
 
   constructor(options: EngineOptions) {
     const { store, log, capacity, beatMs, sweepMs, maxAttempts } = options
@@ -85,6 +87,7 @@ export class Engine {
     store.metrics.sources.capacity = () => capacity
     store.room.open(() => (takesRuns() ? capacity - this.#tasks.size : 0), onEnd)
     this.#unwatch = store.signals.watchAll((run) => this.#onChange(run))
+    store.early.begin = (run, created) => this.#beginEarly(run, created)
   }
 
   /** Starts to beat, to sweep and to take what is waiting. */
@@ -132,6 +135,7 @@ export class Engine {
   #onChange(run: RunRecord): void {
     const { state } = run
     if (state.status === 'queued') {
+      if (this.#begun.has(state)) return
       if (state.owner === this.#options.store.node) this.#begin(run, run.state.version === 1)
       // One that waits for its thread is nobody's to take.
       else if (!isWaiting(state)) void this.#claim()
@@ -160,6 +164,17 @@ export class Engine {
     if (first) store.metrics.queuedSeconds.observe(atOnce ? 0 : store.clock.now() - created_at)
     if (store.lease.doubts(state)) void this.#beginIfOurs(run)
     else this.#tasks.start(run)
+  }
+
+  /** Starts a run that is being created here; it is announced as any other when that is done. */
+  #beginEarly(run: RunRecord, created: Promise<boolean>): Promise<void> | null {
+    if (this.#draining) return null
+    const over = this.#tasks.startEarly(run, created)
+    if (!over) return null
+    this.#begun.add(run.state)
+    this.#options.store.metrics.queuedSeconds.observe(0)
+    void created.then((yes) => yes || this.#begun.delete(run.state))
+    return over
   }
 
   /** Starts a run that others may have taken since it became this node's: then its model would be called for nothing. */

@@ -168,7 +168,7 @@ export class RunTask {
       if (outcome) break
       // A model that has said all by then needs one commit instead of two.
       if (turn.hasUnstored && !due) {
-        await this.#deps.store.due()
+        await Promise.race([this.#deps.store.due(this.runId), calling])
         due = true
         continue
       }

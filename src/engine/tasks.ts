@@ -7,6 +7,8 @@ interface Entry {
   done: Promise<void>
   /** The same run under a later lease, which waits until the task has left. */
   next: RunRecord | null
+  /** Whether the run is in the store: its first turn may begin before. */
+  stored: boolean
 }
 
 export interface TasksOptions extends TaskDeps {
@@ -30,8 +32,9 @@ export class Tasks {
     return this.#entries.size
   }
 
+  /** Those whose runs are in the store. */
   all(): RunTask[] {
-    return [...this.#entries.values()].map(({ task }) => task)
+    return [...this.#entries.values()].filter(({ stored }) => stored).map(({ task }) => task)
   }
 
   get(runId: string): RunTask | undefined {
@@ -41,14 +44,28 @@ export class Tasks {
   /** Whether the run is executed here under its present lease, or will be when its former task has left. */
   has({ id, state }: RunRecord): boolean {
     const entry = this.#entries.get(id)
-    return entry?.task.epoch === state.epoch || entry?.next?.state.epoch === state.epoch
+    return (entry?.stored && entry.task.epoch === state.epoch) || entry?.next?.state.epoch === state.epoch
+  }
+
+  /**
+   * Executes a run that is being created, as this node's; resolves when that is over. If it was not `created`, it is broken off. Null if
+   * this node takes no runs.
+   */
+  startEarly(run: RunRecord, created: Promise<boolean>): Promise<void> | null {
+    const entry = this.#begin(run, false)
+    if (!entry) return null
+    void created.then((yes) => {
+      entry.stored = yes
+      if (!yes) entry.task.interrupt('gone')
+    })
+    return entry.done
   }
 
   /** Executes a run that this node owns; after its former task, if there is one under an earlier lease. */
   start(run: RunRecord): void {
     const entry = this.#entries.get(run.id)
-    if (!entry) return this.#begin(run)
-    const latest = entry.next?.state.epoch ?? entry.task.epoch
+    if (!entry) return void this.#begin(run, true)
+    const latest = entry.next?.state.epoch ?? (entry.stored ? entry.task.epoch : 0)
     if (run.state.epoch <= latest) return
     entry.next = run
     entry.task.interrupt('gone')
@@ -75,22 +92,24 @@ export class Tasks {
     }
   }
 
-  #begin(run: RunRecord): void {
+  #begin(run: RunRecord, stored: boolean): Entry | null {
     // Its row names this node, which may be taken for dead by now: whoever sees that first hands it on.
-    if (!this.#options.store.lease.held) return
+    if (!this.#options.store.lease.held) return null
     const task = new RunTask(this.#options, run)
     const done = task
       .execute()
       .catch((error: unknown) => this.#options.onFailure(run, error))
       .finally(() => this.#left(run.id))
-    this.#entries.set(run.id, { task, done, next: null })
+    const entry: Entry = { task, done, next: null, stored }
+    this.#entries.set(run.id, entry)
     if (this.#releasing) task.interrupt('release')
+    return entry
   }
 
   #left(runId: string): void {
     const next = this.#entries.get(runId)?.next
     this.#entries.delete(runId)
-    if (next) this.#begin(next)
+    if (next) this.#begin(next, true)
     this.#options.onEnd()
   }
 }

@@ -47,9 +47,9 @@ export interface PendingRun {
   newThread: ThreadRecord | null
   /**
    * Writes the run, which may have an owner by now, and answers it as it was written: it may have to wait. Throws
-   * ApiError when the thread is gone, or held by another run and the policy is not to wait.
+   * ApiError when the thread is gone, or held by another run and the policy is not to wait. `early`: the run may be executed by then.
    */
-  commit: (run: RunRecord, keeping: Keeping<RunRecord>) => Promise<RunRecord>
+  commit: (run: RunRecord, keeping: Keeping<RunRecord>, how?: { early: boolean }) => Promise<RunRecord>
   /** What the answer says of what will not be done, and of the thread's policy. */
   headers: Record<string, string>
   /** Says with the answer what will not be done. */
@@ -74,11 +74,11 @@ export async function newRunOnThread(
   await refuseDemandedTools(store.pool, run, bodies)
   await refuseMissingFiles(store.pool, project_id, { messages: bodies })
   const messages = bodies.map((message) => newMessage(project_id, thread, now, message))
-  const commit = async (run: RunRecord, keeping: Keeping<RunRecord>) => {
+  const commit: PendingRun['commit'] = async (run, keeping, { early } = { early: false }) => {
     const key = { id: thread, project_id }
     const written = await enterThread(
       store,
-      { kind: 'create_run', thread: key, messages, run, mostMessages: mostMessages(principal) },
+      { kind: 'create_run', thread: key, messages, run, early, mostMessages: mostMessages(principal) },
       (own) => policy ?? own ?? threadPolicy,
       (entering = run) => keeping(entering),
     )
@@ -186,7 +186,7 @@ export async function commitRun(
   if (reply.request.principal.limits.length > 0) await checkRunLimits(context, reply)
   const ready = signed(context, reply, pending)
   return withOwner(context, async (owner) => {
-    const run = await pending.commit(ownedBy(ready, owner), keeping)
+    const run = await pending.commit(ownedBy(ready, owner), keeping, { early: owner !== null })
     pending.tell(reply)
     logCreated(context, reply, run)
     context.store.signals.changed(run)

@@ -28,8 +28,8 @@ export class Endings {
   readonly #monotonic: Monotonic
   readonly #longestMs: number
   readonly #turns = new Map<string, Turn>()
-  /** Models whose last turn was over in time, and that nobody has waited for in vain since. */
-  readonly #quick = new Set<string>()
+  /** Milliseconds that the last turn of a model took, if it was over in time and nobody has waited for another in vain since. */
+  readonly #quick = new Map<string, number>()
 
   constructor(monotonic: Monotonic = () => performance.now(), mostMs = longestMs) {
     this.#monotonic = monotonic
@@ -51,15 +51,26 @@ export class Endings {
     const turn = this.#turns.get(run)
     if (!turn) return
     turn.over = true
-    if (this.#age(turn) > this.#longestMs) this.#quick.delete(turn.model)
-    else if (answered) this.#remember(turn.model)
+    const ms = this.#age(turn)
+    if (ms > this.#longestMs) this.#quick.delete(turn.model)
+    else if (answered) this.#remember(turn.model, ms)
   }
 
-  #remember(model: string): void {
+  /** Whether the last turn of a model took no longer than this, as far as it is known. */
+  isQuick(model: string, ms: number): boolean {
+    return (this.#quick.get(model) ?? Infinity) <= ms
+  }
+
+  /** A turn of the model was waited for in vain. */
+  inVain(model: string): void {
     this.#quick.delete(model)
-    this.#quick.add(model)
+  }
+
+  #remember(model: string, ms: number): void {
+    this.#quick.delete(model)
+    this.#quick.set(model, ms)
     // The one that was quick longest ago.
-    const [oldest] = this.#quick
+    const [oldest] = this.#quick.keys()
     if (this.#quick.size > maxQuick && oldest !== undefined) this.#quick.delete(oldest)
   }
 

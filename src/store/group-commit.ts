@@ -1,6 +1,7 @@
 import pg from 'pg'
+import type { CreateRun } from './early-turns.ts'
 import { NotDone, NotSent, Unsendable, wasRolledBack } from './pool.ts'
-import type { BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
+import type { Advance, BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
 import { sizeOf } from './write-size.ts'
 
 // Concurrent writes share one statement and one fsync: while a flush is under way, what arrives waits and goes
@@ -71,8 +72,21 @@ interface Waiting {
   replayed: boolean
   /** Others wait for the thread that it leaves. */
   promotes: boolean
+  /** It was sent once at least. */
+  sent: boolean
   resolve(outcome: WriteOutcome): void
   reject(error: unknown): void
+}
+
+/** A write that waits to be joined by another. */
+export interface Joinable {
+  readonly outcome: Promise<WriteOutcome>
+  /** What the run has done so far is written with it, which is now due. False if it was sent already. */
+  join(turn: Advance): boolean
+  /** It is due as it is. False if it was before. */
+  release(): boolean
+  /** Resolves when it is due. */
+  readonly due: Promise<void>
 }
 
 const ok: WriteOutcome = { outcome: 'ok' }
@@ -86,6 +100,9 @@ export class GroupCommit {
   #before: (() => void)[] = []
   /** Not before this may a write wait for rows that others hold. */
   #patientFrom = 0
+  /** The batch under way. */
+  #sending: Waiting[] = []
+  #failed = false
   readonly #lane: Lane
   readonly #now: () => number
   readonly #pause: (ms: number) => Promise<void>
@@ -101,25 +118,62 @@ export class GroupCommit {
    * UnknownOutcome when nobody can tell.
    */
   submit(write: ThreadWrite): Promise<WriteOutcome> {
-    return new Promise((resolve, reject) => {
-      const since = this.#now()
-      this.#waiting.push({
-        write,
-        size: sizeOf(write),
-        since,
-        tries: 0,
-        waits: 0,
-        losses: 0,
-        held: false,
-        notBefore: 0,
-        replayed: false,
-        promotes: write.kind === 'promote' || (write.kind === 'advance' && write.withdraws === true),
-        resolve,
-        reject,
-      })
-      this.#flushing ??= this.#flush()
+    return this.#enter(write, 0).outcome
+  }
+
+  /** As submit, for the creation of a run that is not due before it is joined by what the run does, or released. */
+  submitJoinable(write: CreateRun): Joinable {
+    const { outcome, waiting } = this.#enter(write, Infinity)
+    const { promise: due, resolve } = Promise.withResolvers<void>()
+    const release = () => {
+      if (waiting.notBefore !== Infinity) return false
+      waiting.notBefore = 0
+      resolve()
       this.#wake()
-    })
+      return true
+    }
+    const join = (turn: Advance) => {
+      if (waiting.sent) return false
+      waiting.write = { ...write, turn }
+      waiting.size += sizeOf(turn)
+      release()
+      return true
+    }
+    return { outcome, join, release, due }
+  }
+
+  /** Whether something that was submitted for the thread is not settled yet. */
+  isBusyWith(thread: string): boolean {
+    const isOf = ({ write }: Waiting) => write.thread.id === thread
+    return this.#waiting.some(isOf) || this.#sending.some(isOf)
+  }
+
+  /** Whether the last flush went through. */
+  get calm(): boolean {
+    return !this.#failed
+  }
+
+  #enter(write: ThreadWrite, notBefore: number): { outcome: Promise<WriteOutcome>; waiting: Waiting } {
+    const { promise: outcome, resolve, reject } = Promise.withResolvers<WriteOutcome>()
+    const waiting: Waiting = {
+      write,
+      size: sizeOf(write),
+      since: this.#now(),
+      tries: 0,
+      waits: 0,
+      losses: 0,
+      held: false,
+      notBefore,
+      replayed: false,
+      promotes: write.kind === 'promote' || (write.kind === 'advance' && write.withdraws === true),
+      sent: false,
+      resolve,
+      reject,
+    }
+    this.#waiting.push(waiting)
+    this.#flushing ??= this.#flush()
+    this.#wake()
+    return { outcome, waiting }
   }
 
   /**
@@ -151,8 +205,14 @@ export class GroupCommit {
       }
       const patient = this.#takePatient()
       const batch = patient ?? this.#take()
-      if (batch.length > 0) await this.#flushBatch(batch, patient !== null)
-      else await this.#pauseUntilDue()
+      if (batch.length === 0) {
+        await this.#pauseUntilDue()
+        continue
+      }
+      for (const waiting of batch) waiting.sent = true
+      this.#sending = batch
+      await this.#flushBatch(batch, patient !== null)
+      this.#sending = []
     }
     // In the same breath as the look above: a write that comes in later must find that nobody flushes.
     this.#flushing = null
@@ -162,6 +222,7 @@ export class GroupCommit {
   async #pauseUntilDue(): Promise<void> {
     const first = Math.min(...this.#waiting.map(({ notBefore }) => notBefore || Infinity))
     const woken = new Promise<void>((resolve) => (this.#wake = resolve))
+    if (first === Infinity) return woken
     await Promise.race([this.#pause(Math.max(1, first - this.#now())), woken])
   }
 
@@ -213,6 +274,7 @@ export class GroupCommit {
         { promotes, waits },
       )
       if (waits) this.#patientFrom = 0
+      this.#failed = false
       const awaited = batch.filter((_, i) => outcomes[i]?.outcome === 'awaited')
       for (const waiting of awaited) waiting.promotes = true
       this.#waiting.unshift(...awaited)
@@ -220,6 +282,7 @@ export class GroupCommit {
       const doubtful = batch.filter((waiting, i) => !this.#settle(waiting, outcomes[i] as BatchOutcome))
       if (doubtful.length > 0) await this.#lookUp(doubtful, 'answered')
     } catch (error) {
+      this.#failed = true
       if (error instanceof NotSent) return this.#waitForConnection(batch, error)
       if (!(error instanceof Unsendable) && !wasRolledBack(error)) return this.#lookUp(batch, 'lost', error)
       // One bad row must not fail its neighbours.

@@ -2,7 +2,7 @@ import type { PageQuery } from '../contract/paging.ts'
 import type { MessageRecord } from '../domain/records.ts'
 import type { Page } from './page.ts'
 import type { MessageRow } from './rows.ts'
-import type { ThreadWrite, WriteOutcome } from './thread-write.ts'
+import type { ThreadKey, ThreadWrite, WriteOutcome } from './thread-write.ts'
 import { sizeOf } from './write-size.ts'
 
 /** Messages kept of a thread, the newest; and characters of a thread and of all together. */
@@ -17,6 +17,8 @@ interface Kept {
   /** The thread's counter: the number of the last row that came into it. */
   counter: number
   size: number
+  /** A run holds the thread. */
+  held: boolean
 }
 
 /**
@@ -68,6 +70,11 @@ export class RecentMessages {
     return kept.whole ? { messages, more: false } : null
   }
 
+  /** Whether the thread is here, and no run held it when it was written to last. */
+  isFree({ project_id, id }: ThreadKey): boolean {
+    return this.#get(project_id, id)?.held === false
+  }
+
   /** Notes a write that was committed. */
   written(write: ThreadWrite, done: WriteOutcome): void {
     if (!this.#alone || done.outcome !== 'ok') return
@@ -76,13 +83,20 @@ export class RecentMessages {
       const { thread, messages, run } = write
       const rows = messages.map((message, i) => ({ ...message, seq: i + 1 }))
       const counter = messages.length + (run ? 1 : 0)
-      return this.#put(id, { project_id: thread.project_id, rows, whole: true, counter, size: 0 }, rows)
+      return this.#put(
+        id,
+        { project_id: thread.project_id, rows, whole: true, counter, size: 0, held: run !== undefined },
+        rows,
+      )
     }
     const kept = this.#threads.get(id)
     if (!kept || write.kind === 'log') return
     if (write.kind === 'append') this.#add(id, kept, write.messages, 0, done.counter)
-    else if (write.kind === 'create_run') this.#add(id, kept, write.messages, 1, done.counter)
-    else if (write.kind === 'advance' && !write.withdraws) {
+    else if (write.kind === 'create_run') {
+      kept.held = true
+      this.#add(id, kept, write.messages, 1, done.counter)
+    } else if (write.kind === 'advance' && !write.withdraws) {
+      kept.held = !write.release
       const { newMessages, changedMessages, removedMessages } = write.rows
       for (const message of changedMessages) this.#replace(kept, message)
       this.#remove(kept, removedMessages)

@@ -8,23 +8,25 @@ import type { RunTraces } from '../observe/run-traces.ts'
 import { keepAssistants } from './assistants.ts'
 import { committedWrites } from './committed-writes.ts'
 import { DbClock, type Monotonic } from './clock.ts'
+import { EarlyTurns } from './early-turns.ts'
 import { GroupCommit, type Lane } from './group-commit.ts'
 import { migrate, serves } from './migrate.ts'
 import { NodeLease } from './node-lease.ts'
 import { beat, forgetNodes, silenceOthers } from './nodes.ts'
 import { Endings } from './endings.ts'
 import { Notices } from './notices.ts'
-import { observedLane, observeWrite } from './observed-lane.ts'
+import { observedLane } from './observed-lane.ts'
 import { Room } from './places.ts'
 import { createPool, hadNoRoom, type Connection } from './pool.ts'
 import { Promotions, type Followed } from './promotion.ts'
 import { Recent } from './recent.ts'
 import type { RunRecord } from '../domain/records.ts'
-import { announce, type RunKey } from './run-writes.ts'
+import type { RunKey } from './run-writes.ts'
 import { getRun } from './runs.ts'
 import { Signals } from './signals.ts'
 import { commitThreadWrites, type ThreadWrite, type WriteOutcome } from './thread-write.ts'
 import { TokenLimits } from './usage-days.ts'
+import { Writes } from './writes.ts'
 
 export type Readiness = 'ready' | 'database unavailable' | 'database full' | 'database too new'
 
@@ -39,6 +41,8 @@ export interface Store {
   /** For how many more runs. */
   readonly room: Room
   readonly recent: Recent
+  /** Runs that are executed while they are being created. */
+  readonly early: EarlyTurns
   /** Turns that readers of a run may wait for. */
   readonly endings: Endings
   /** Who may use how many tokens a day. */
@@ -51,8 +55,8 @@ export interface Store {
   readRun(key: RunKey): Promise<RunRecord | null>
   /** Commits a write to a thread, together with the others of the same moment. */
   write(write: ThreadWrite): Promise<WriteOutcome>
-  /** Resolves when a write would be sent at once, and what has come in was looked at. */
-  due(): Promise<void>
+  /** Resolves when a write of the run would be sent at once, and what has come in was looked at. */
+  due(run: string): Promise<void>
   /** Renews this node's heartbeat on a connection of its own, and with it the lease and the clock; answers who is silent. */
   beat(): Promise<string[]>
   /** Says that this node is gone for good: what it still owns may be taken at once. Nothing may beat any more. */
@@ -93,6 +97,8 @@ export interface StoreOptions {
   alone?: boolean
   /** Milliseconds that a read of a run waits for its end. */
   readWaitMs?: number
+  /** Milliseconds that the commit of a run waits for what its first turn does. */
+  createWaitMs?: number
   metrics?: Metrics
   traces?: RunTraces | null
 }
@@ -122,12 +128,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const signals = new Signals()
   const notices = new Notices({ connection, pool, signals, node, log })
   notices.start()
-  const tell = ({ write, run, batch }: Followed) => {
-    recent.followed(write)
-    observeWrite({ metrics, traces }, write)
-    notices.tell(write)
-    announce({ signals }, run, batch)
-  }
+  const tell = (followed: Followed) => writes.followed(followed)
   const promotions = new Promotions({ pool: flushPool, room, lease, node, now: () => clock.now(), tell })
   const commits = new GroupCommit(observedLane(laneOf(flushPool, promotions), metrics))
   const pools = { reads: pool, writes: flushPool, heartbeat: beatPool }
@@ -136,7 +137,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const failed = (error: unknown) => {
     if (hadNoRoom(error)) noRoomAt = monotonic()
   }
-  const told: Told = { recent, notices, signals, lease, metrics, traces, failed }
+  const early = new EarlyTurns(options.createWaitMs)
+  const endings = new Endings(monotonic, options.readWaitMs)
+  const tokenLimits = new TokenLimits()
+  const { alone = false } = options
+  const observers = { recent, notices, signals, lease, metrics, traces, failed }
+  const writes = new Writes({ commits, early, endings, tokenLimits, alone, ...observers })
   return {
     pool,
     clock,
@@ -145,14 +151,15 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     lease,
     room,
     recent,
-    endings: new Endings(monotonic, options.readWaitMs),
-    tokenLimits: new TokenLimits(),
+    early,
+    endings,
+    tokenLimits,
     metrics,
     traces,
     readRun: async (key) =>
       recent.runs.get(key) ?? (await getRun(pool, key.project_id, key.thread_id, key.id)),
-    write: (write) => commitAndTell(commits, told, write),
-    due: () => commits.due(),
+    write: (write) => writes.write(write),
+    due: (run) => writes.due(run),
     async beat() {
       const sentAt = monotonic()
       const { now, silent } = await beat(beatPool, node, lease.silence)
@@ -174,42 +181,6 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       await within(closingMs, Promise.all([notices.close(), pool.end(), flushPool.end(), beatPool.end()]))
     },
   }
-}
-
-interface Told {
-  recent: Recent
-  notices: Notices
-  signals: Signals
-  lease: NodeLease
-  metrics: Metrics
-  traces: RunTraces | null
-  failed: (error: unknown) => void
-}
-
-/** Commits a write, and tells of it what it changed. */
-async function commitAndTell(commits: GroupCommit, told: Told, write: ThreadWrite): Promise<WriteOutcome> {
-  const { recent, notices, signals, lease, failed } = told
-  const { term } = lease
-  const submit = (one: ThreadWrite) =>
-    commits.submit(one).catch((error: unknown) => {
-      recent.doubted(one)
-      failed(error)
-      throw error
-    })
-  let done = await submit(write)
-  // Nobody holds the thread, and something waits for it: that comes first.
-  while (done.outcome === 'locked' && done.runId === '') {
-    await submit({ kind: 'promote', thread: write.thread })
-    done = await submit(write)
-  }
-  if (done.outcome !== 'ok') return done
-  if ('run' in write && write.run) lease.took(write.run.state, term)
-  recent.written(write, done)
-  observeWrite(told, write)
-  notices.tell(write)
-  if (write.kind === 'log') signals.logged(write.log.run_id, { term: write.log.term, no: write.log.last_no })
-  const { counter: _, ...outcome } = done
-  return outcome
 }
 
 function poolState(name: string, { options, totalCount, idleCount, waitingCount }: pg.Pool): PoolState {

@@ -3,7 +3,7 @@ import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
 import { creationBatch } from '../domain/event-log.ts'
 import { isWaiting } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
-import type { ThreadWrite } from './thread-write.ts'
+import type { Advance, ThreadWrite, WrittenRows } from './thread-write.ts'
 import type { Charge } from './usage-days.ts'
 
 // Writes as the rows that their statement takes (thread-write-sql.ts).
@@ -43,7 +43,18 @@ export function charges(batch: readonly ThreadWrite[]): boolean {
 }
 
 function chargeOf(write: ThreadWrite): Charge | null {
-  return (write.kind === 'advance' && write.charge) || null
+  return turnOf(write)?.charge ?? null
+}
+
+/** The change of a run in a write, if it is one or begins with one. */
+function turnOf(write: ThreadWrite): Advance | null {
+  if (write.kind === 'advance') return write
+  return (write.kind === 'create_run' && write.turn) || null
+}
+
+/** What is written with a run's change. */
+export function rowsOf(write: ThreadWrite): WrittenRows | null {
+  return write.kind === 'delete_thread' ? write.rows : (turnOf(write)?.rows ?? null)
 }
 
 /** Whether some of these writes may find their threads too long. */
@@ -53,13 +64,18 @@ export function bounds(batch: readonly ThreadWrite[]): boolean {
 
 function boundRows(write: ThreadWrite, n: number) {
   if (!('mostMessages' in write) || write.mostMessages === undefined) return []
-  return [{ n, fresh: inserted(write).length, most: write.mostMessages }]
+  return [{ n, fresh: write.messages.length, most: write.mostMessages }]
 }
 
-/** The messages that a write inserts: they take the thread's next numbers, in this order. */
+/** The messages that a write inserts, those of a new run's first turn aside: they take the thread's next numbers, in this order. */
 function inserted(write: ThreadWrite): MessageRecord[] {
   if ('messages' in write) return write.messages
   return 'rows' in write ? write.rows.newMessages : []
+}
+
+/** The messages of a new run's first turn: their numbers come behind the run's. */
+function saidAtOnce(write: ThreadWrite): MessageRecord[] {
+  return (write.kind === 'create_run' && write.turn?.rows.newMessages) || []
 }
 
 /** Without what is null: Postgres reads each key that is sent. */
@@ -68,6 +84,8 @@ function opRow(write: ThreadWrite, n: number, leave: boolean) {
   const createsRun =
     write.kind === 'create_run' || (write.kind === 'create_thread' && write.run !== undefined)
   const waits = write.kind === 'enqueue'
+  const turn = turnOf(write)
+  const run = turn?.run ?? ('run' in write ? write.run : undefined)
   return {
     n,
     leave,
@@ -75,17 +93,17 @@ function opRow(write: ThreadWrite, n: number, leave: boolean) {
     project_id: write.thread.project_id,
     thread_id: write.thread.id,
     // What waits takes one number, for its place in the queue.
-    seqs: waits ? 1 : createsRun ? count + 1 : count,
+    seqs: waits ? 1 : createsRun ? count + 1 + saidAtOnce(write).length : count,
     run_ord: waits ? 1 : count + 1,
     ...(waits ? { front: write.front, most: mostWaiting } : {}),
-    release: write.kind === 'delete_thread' || (write.kind === 'advance' && write.release),
+    release: write.kind === 'delete_thread' || turn?.release === true,
     thread: write.kind === 'create_thread' ? write.thread : undefined,
     message_id: write.kind === 'delete_message' ? write.messageId : undefined,
     now: write.kind === 'delete_thread' ? write.now : undefined,
     from_version: 'version' in write ? write.version : undefined,
-    stamp: write.kind === 'advance' ? write.stamp : undefined,
-    ...('run' in write && write.run !== undefined ? runColumns(write.run) : {}),
-    ...('run' in write && write.run !== undefined && !('version' in write) ? fixedColumns(write.run) : {}),
+    stamp: turn?.stamp,
+    ...(run !== undefined ? runColumns(run) : {}),
+    ...(run !== undefined && !('version' in write) ? fixedColumns(run) : {}),
     ...(write.kind === 'log'
       ? { run_id: write.log.run_id, owner_node: write.lease.node, lease_epoch: write.lease.epoch }
       : {}),
@@ -118,18 +136,21 @@ function runColumns({ id, state, metadata }: RunRecord) {
 }
 
 function messageRows(write: ThreadWrite, n: number) {
-  const fresh = inserted(write).map((message, i) => ({ n, ord: i + 1, ...message }))
-  const changed = 'rows' in write ? write.rows.changedMessages : []
-  return [...fresh, ...changed.map((message) => ({ n, ord: null, ...message }))]
+  const before = inserted(write)
+  const fresh = before.map((message, i) => ({ n, ord: i + 1, ...message }))
+  const said = saidAtOnce(write).map((message, i) => ({ n, ord: before.length + 2 + i, ...message }))
+  const changed = rowsOf(write)?.changedMessages ?? []
+  return [...fresh, ...said, ...changed.map((message) => ({ n, ord: null, ...message }))]
 }
 
 function removedRows(write: ThreadWrite, n: number) {
-  const ids = 'rows' in write ? write.rows.removedMessages : []
+  const ids = rowsOf(write)?.removedMessages ?? []
   return ids.map((id) => ({ n, thread_id: write.thread.id, id }))
 }
 
 function stepRows(write: ThreadWrite, n: number) {
-  if (!('rows' in write)) return []
+  const rows = rowsOf(write)
+  if (!rows) return []
   const row = (is_new: boolean) => (step: StepRecord) => ({
     n,
     is_new,
@@ -137,23 +158,25 @@ function stepRows(write: ThreadWrite, n: number) {
     ...step.usage,
     usage: undefined,
   })
-  return [...write.rows.newSteps.map(row(true)), ...write.rows.changedSteps.map(row(false))]
+  return [...rows.newSteps.map(row(true)), ...rows.changedSteps.map(row(false))]
 }
 
 /** A new run's log begins with the commit that creates it. */
-function logOf(write: ThreadWrite): LogRow | null {
-  if ('log' in write) return write.log ?? null
-  if (write.kind !== 'create_run' && write.kind !== 'create_thread' && write.kind !== 'enqueue') return null
+function logsOf(write: ThreadWrite): (LogRow | null | undefined)[] {
+  if ('log' in write) return [write.log]
+  if (write.kind !== 'create_run' && write.kind !== 'create_thread' && write.kind !== 'enqueue') return []
   const thread = write.kind === 'create_thread' ? write.thread : null
-  return write.run ? logRow(write.run.id, creationBatch(write.run, thread)) : null
+  const begin = write.run && logRow(write.run.id, creationBatch(write.run, thread))
+  return [begin, turnOf(write)?.log]
 }
 
 /** The rows of the log, their texts beside them. */
 function logRows(batch: ThreadWrite[]): { row: object; events: string }[] {
-  return batch.flatMap((write, n) => {
-    const log = logOf(write)
-    if (log === null) return []
-    const { events, ...row } = log
-    return { row: { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row }, events }
-  })
+  return batch.flatMap((write, n) =>
+    logsOf(write).flatMap((log) => {
+      if (!log) return []
+      const { events, ...row } = log
+      return { row: { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row }, events }
+    }),
+  )
 }

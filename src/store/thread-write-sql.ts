@@ -11,7 +11,8 @@
 
 /** Columns of a write that are needed once its guard has held. */
 const passed = `n, kind, project_id, thread_id, seqs, release, now, message_id, run_id, run_ord, assistant_id, created_at, settings,
-    metadata, status, version, owner_node, lease_epoch, deadline, front`
+    metadata, status, version, owner_node, lease_epoch, deadline, front, started_at, ended_at, calls, error, reason,
+    prompt_tokens, completion_tokens, total_tokens, turns, attempts, stamp`
 
 /** $1 = the writes, $2 = their messages, $3 = steps, $4 = messages to remove, $5 = rows of the log, $6 = answers to be kept, $7 = tokens used, $8 = how long threads may get, $9 = the texts of the log. */
 export const op = `op as materialized (
@@ -119,7 +120,7 @@ export const verdict = `verdict as materialized (
 
 export const touched = `touched as (
   update threads t set next_seq = t.next_seq + go.seqs,
-    active_run_id = case when go.kind = 'create_run' then go.run_id when go.release then null
+    active_run_id = case when go.release then null when go.kind = 'create_run' then go.run_id
       else t.active_run_id end,
     deleted_at = case when go.kind = 'delete_thread' then go.now end,
     waiting = case when go.kind = 'delete_thread' then 0 when go.waits then t.waiting + 1 else t.waiting end
@@ -130,11 +131,13 @@ export const touched = `touched as (
 
 export const newRun = `new_run as (
   insert into runs (thread_id, id, project_id, seq, assistant_id, created_at, settings, metadata, status,
-    version, owner_node, lease_epoch, deadline, prompt_tokens, completion_tokens, total_tokens, turns, attempts)
+    version, owner_node, lease_epoch, deadline, started_at, ended_at, calls, error, reason,
+    prompt_tokens, completion_tokens, total_tokens, turns, attempts, stamp)
   -- A run that waits is shown as the newest (2^52), until it gets its place.
   select thread_id, run_id, project_id, base + run_ord + case when waits then 4503599627370496 else 0 end,
     assistant_id, created_at, settings, metadata, status,
-    version, owner_node, lease_epoch, deadline, 0, 0, 0, 0, 0
+    version, owner_node, lease_epoch, deadline, started_at, ended_at, nullif(calls, 'null'), nullif(error, 'null'),
+    reason, prompt_tokens, completion_tokens, total_tokens, turns, attempts, stamp
   from go where kind in ('create_thread', 'create_run', 'enqueue') and run_id is not null
 )`
 
@@ -244,7 +247,7 @@ const outcomesOf = `select h.n, h.active_run_id as run_id, h.policy, verdict.bas
 const ofLong = `
         when h.n in (select n from crowd where long) then 'long'`
 const ofAll = `
-        when h.release and h.waiting > 0 and not h.leave then 'awaited'
+        when h.release and h.kind <> 'create_run' and h.waiting > 0 and not h.leave then 'awaited'
         when h.kind in ('advance', 'delete_thread', 'log') then
           case when h.present_version is null and (select id from runs
             where thread_id = h.thread_id and id = h.run_id limit 1) is not null

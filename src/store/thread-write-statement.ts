@@ -1,5 +1,5 @@
 import * as parts from './thread-write-sql.ts'
-import { bounds, charges, keeps } from './thread-write-rows.ts'
+import { bounds, charges, keeps, rowsOf } from './thread-write-rows.ts'
 import type { ThreadWrite } from './thread-write.ts'
 
 // The statement for a batch: of its parts, those that the batch needs. Each mixture is prepared once on a connection; there
@@ -13,13 +13,15 @@ interface Needs {
   runs: boolean
   /** New messages. */
   messages: boolean
-  /** Changes of runs, and what goes with them. */
+  /** Changes of runs. */
   turns: boolean
+  /** Steps. */
+  steps: boolean
   /** Messages and steps that are in the store already. */
   changes: boolean
 }
 
-const all: Needs = { creates: true, runs: true, messages: true, turns: true, changes: true }
+const all: Needs = { creates: true, runs: true, messages: true, turns: true, steps: true, changes: true }
 
 export interface Statement {
   name: string
@@ -57,17 +59,25 @@ function isRare(write: ThreadWrite): boolean {
 }
 
 function needsOf(batch: readonly ThreadWrite[]): Needs {
-  const needs: Needs = { creates: false, runs: false, messages: false, turns: false, changes: false }
+  const needs: Needs = {
+    creates: false,
+    runs: false,
+    messages: false,
+    turns: false,
+    steps: false,
+    changes: false,
+  }
   for (const write of batch) {
     if (write.kind === 'create_thread') needs.creates = true
     if ('messages' in write) needs.messages ||= write.messages.length > 0
     if (write.kind === 'create_run' || (write.kind === 'create_thread' && write.run)) needs.runs = true
-    if (write.kind === 'log') needs.turns = true
-    if (write.kind !== 'advance') continue
-    needs.turns = true
-    const { newMessages, changedMessages, changedSteps } = write.rows
+    if (write.kind === 'log' || write.kind === 'advance') needs.turns = true
+    const rows = rowsOf(write)
+    if (!rows) continue
+    const { newMessages, newSteps, changedMessages, changedSteps } = rows
     needs.messages ||= newMessages.length > 0
     needs.changes ||= changedMessages.length > 0 || changedSteps.length > 0
+    needs.steps ||= newSteps.length > 0 || changedSteps.length > 0
   }
   return needs
 }
@@ -96,7 +106,7 @@ function nameOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant)
 }
 
 function textOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant): string {
-  const { creates, runs, messages, turns, changes } = needs
+  const { creates, runs, messages, turns, steps, changes } = needs
   const chosen = [
     parts.op,
     turns ? parts.held : parts.heldWithoutRuns,
@@ -112,9 +122,9 @@ function textOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant)
     whole ? parts.entry : null,
     changes ? parts.changedMessage : null,
     whole ? parts.goneMessage : parts.noGoneMessage,
-    turns ? parts.step : null,
-    turns ? parts.newStep : null,
-    changes ? parts.changedStep : null,
+    steps ? parts.step : null,
+    steps ? parts.newStep : null,
+    changes && steps ? parts.changedStep : null,
     runs || turns ? parts.logged : null,
     kept ? parts.kept : null,
     charged ? parts.charged : null,

@@ -21,7 +21,16 @@ type ThreadChange =
   | { kind: 'create_thread'; thread: ThreadRecord; messages: MessageRecord[]; run?: RunRecord }
   /** Needs a thread without an active run. */
   | ({ kind: 'append'; thread: ThreadKey; messages: MessageRecord[] } & Bounded)
-  | ({ kind: 'create_run'; thread: ThreadKey; messages: MessageRecord[]; run: RunRecord } & Bounded)
+  | ({
+      kind: 'create_run'
+      thread: ThreadKey
+      messages: MessageRecord[]
+      run: RunRecord
+      /** The run's first turn may begin beside the commit (early-turns.ts). */
+      early?: boolean
+      /** What the run has done by the time of the commit, which writes it as this leaves it. */
+      turn?: Advance
+    } & Bounded)
   | { kind: 'delete_message'; thread: ThreadKey; messageId: string }
   /** Needs a thread that a run holds, and room among what waits for it. A run in it must be a waiting one. */
   | ({
@@ -34,22 +43,7 @@ type ThreadChange =
     } & Bounded)
   /** Gives a thread that nobody holds to what waits for it. */
   | { kind: 'promote'; thread: ThreadKey }
-  /** Needs the run to be at `version` still. */
-  | {
-      kind: 'advance'
-      thread: ThreadKey
-      run: RunRecord
-      version: number
-      /** Names this very change, so that it can be told from another that was made from the same version. */
-      stamp: number
-      release: boolean
-      /** The run ends while it waits for the thread. */
-      withdraws?: boolean
-      rows: WrittenRows
-      log?: LogRow | null
-      /** Tokens that it adds to those of a day, if anyone counts them. */
-      charge?: Charge | null
-    }
+  | Advance
   /** Events that belong to no change. Needs the run to be under `lease` still. */
   | { kind: 'log'; thread: ThreadKey; lease: Lease; log: LogRow }
   /** Needs the active run, if any, to be `run` at `version` still. */
@@ -62,6 +56,23 @@ type ThreadChange =
       now: number
       log?: LogRow | null
     }
+
+/** A change of a run. Needs it to be at `version` still. */
+export interface Advance {
+  kind: 'advance'
+  thread: ThreadKey
+  run: RunRecord
+  version: number
+  /** Names this very change, so that it can be told from another that was made from the same version. */
+  stamp: number
+  release: boolean
+  /** The run ends while it waits for the thread. */
+  withdraws?: boolean
+  rows: WrittenRows
+  log?: LogRow | null
+  /** Tokens that it adds to those of a day, if anyone counts them. */
+  charge?: Charge | null
+}
 
 interface Bounded {
   /** With its messages the thread must not have more than these, what waits for it counted. */

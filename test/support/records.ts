@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { newId } from '../../src/contract/ids.ts'
 import type { MessageRecord, RunRecord, StepRecord, ThreadRecord } from '../../src/domain/records.ts'
 import { newRunState, transition, type RunEvent } from '../../src/domain/run.ts'
-import { noRows, type ThreadKey, type ThreadWrite } from '../../src/store/thread-write.ts'
+import { noRows, type Advance, type ThreadKey } from '../../src/store/thread-write.ts'
 
 // Records and writes for tests of the store that go without engine and HTTP.
 
@@ -94,7 +94,7 @@ export const keyOf = (thread: string, project = project_id): ThreadKey => ({
 })
 
 /** The write of a transition that the run allows. */
-export function advance(run: RunRecord, event: RunEvent, rows = noRows): ThreadWrite & { run: RunRecord } {
+export function advance(run: RunRecord, event: RunEvent, rows = noRows): Advance {
   const state = transition(run.state, event)
   if (typeof state === 'string') assert.fail(`the run's table says ${state}`)
   const release = 'ended_at' in state

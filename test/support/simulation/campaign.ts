@@ -8,6 +8,8 @@ export interface Result {
   steps: number
   runs: number
   faults: number
+  /** Runs that began beside their commit. */
+  early: number
   trace: string[]
   /** Null if everything was as promised. */
   failure: unknown
@@ -29,6 +31,7 @@ export async function simulate(
     steps: simulation.step,
     runs: simulation.watch.lives.size,
     faults: simulation.weather.faults - simulation.faultsLeft,
+    early: simulation.processes.reduce((sum, { early }) => sum + early, 0),
     trace: simulation.trace,
     failure,
   }

@@ -52,6 +52,8 @@ export class Process implements Outside {
   pausedUntil = -Infinity
   store: Store | null = null
   engine: Engine | null = null
+  /** Runs that it began to execute before they were there. */
+  early = 0
   /** Connections that hear notices, and what they have not heard yet. */
   listener: Connection | null = null
   readonly notices: string[] = []
@@ -121,7 +123,22 @@ export class Process implements Outside {
       // One of the servers does it, by a name that no seed decides.
       retainThreadsFor: null,
     })
+    const { begin } = store.early
+    store.early.begin = (run, created) => {
+      this.early += 1
+      return begin(run, created)
+    }
     this.engine.start()
+  }
+
+  /** As if its model had just answered at once. */
+  findModelQuick(): void {
+    this.run(() => {
+      const run = { project_id: '', thread_id: '', id: '' }
+      this.store?.endings.begin(run, 'mock')
+      this.store?.endings.over(run.id, true)
+      this.store?.endings.end(run.id)
+    })
   }
 
   /** As SIGKILL: nothing of it goes on. */

@@ -39,9 +39,12 @@ export class ScriptedModel implements Model {
   readonly #random: Random
   readonly #now: () => number
   readonly #step: () => number
+  /** Of the usual time that it takes. */
+  readonly #share: number
 
-  constructor(random: Random, now: () => number, step: () => number) {
+  constructor(random: Random, quick: boolean, now: () => number, step: () => number) {
     this.#random = random
+    this.#share = quick ? 0.05 : 1
     this.#now = now
     this.#step = step
   }
@@ -59,7 +62,7 @@ export class ScriptedModel implements Model {
         run: instructionsOf(request),
         turn: turnOf(request),
         step: this.#step(),
-        next: this.#now() + this.#random.between(0, 400),
+        next: this.#now() + Math.round(this.#random.between(0, 400) * this.#share),
         pieces: this.#random.between(0, 3),
         end: this.#random.weighted([
           { weight: 12, end: 'stop' as const },
@@ -95,7 +98,7 @@ export class ScriptedModel implements Model {
 
   /** Says the next thing. */
   speak(call: ModelCall): string {
-    call.next = this.#now() + this.#random.between(0, 300)
+    call.next = this.#now() + Math.round(this.#random.between(0, 300) * this.#share)
     if (call.pieces > 0) {
       call.pieces -= 1
       const text = `${call.text === '' ? `#${call.n}` : ''} ${call.pieces}é`

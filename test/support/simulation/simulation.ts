@@ -73,6 +73,7 @@ export class Simulation {
     this.weather = drawWeather(this.random)
     this.model = new ScriptedModel(
       new Random(seed ^ 0x5eed),
+      this.weather.quick,
       () => this.now,
       () => this.step,
     )
@@ -277,6 +278,7 @@ export class Simulation {
 
   ask({ operation, request }: Plan): void {
     this.note(`${operation.n} ${operation.kind} at ${operation.process.name}`)
+    if (this.weather.quick) operation.process.findModelQuick()
     const web = this.web[this.processes.indexOf(operation.process)]
     if (!web) return this.fail('there are more processes than servers')
     ask(web, operation, request, () => this.answered(operation))

@@ -15,6 +15,8 @@ export interface Weather {
   runTtl: number
   /** Milliseconds after which a turn's start is committed by itself. */
   startAfterMs: number
+  /** Models answer within milliseconds, and are known to: turns begin beside the commit of their run. */
+  quick: boolean
   faultChoices(simulation: Simulation): Choice[]
 }
 
@@ -34,7 +36,7 @@ const kinds: FaultKind[][] = [
 export function drawWeather(random: Random): Weather {
   const allowed = random.pick(kinds)
   return {
-    processes: random.pick([1, 2, 2, 2, 2, 3]),
+    processes: random.pick([1, 1, 1, 2, 2, 2, 3]),
     capacity: random.pick([1, 2, 8]),
     operations: random.between(10, 24),
     faults: allowed.length === 0 ? 0 : random.between(1, 3),
@@ -42,6 +44,7 @@ export function drawWeather(random: Random): Weather {
     runTtl: random.chance(0.15) ? 4 : 600,
     threadPolicy: random.pick(['reject', 'reject', 'queue', 'queue', 'replace'] as const),
     startAfterMs: random.pick([1, 50, 300]),
+    quick: random.chance(0.8),
     faultChoices: (simulation) => (allowed.length === 0 ? [] : faultChoices(simulation, allowed)),
   }
 }
