@@ -45,7 +45,8 @@ test('the start of a turn whose model takes its time is committed by itself', as
 })
 
 test('a model that says all at once makes a run of two commits: its creation and its end', async () => {
-  const server = await startServer()
+  // Also on a machine that takes its time.
+  const server = await startServer({ tuning: { startAfterMs: 3_600_000 } })
   const { assistant, thread } = await readyToRun(server)
   const chunk = (delta: object, finish_reason: string | null) =>
     `data: ${JSON.stringify({ object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`
