@@ -63,6 +63,7 @@ const listed: Record<string, [number, string]> = {
   'src/store/thread-write-sql.ts crowd': [3, below],
   'src/store/thread-write-sql.ts advanced': [1, below],
   'src/store/thread-write-sql.ts touched': [1, below],
+  'src/store/thread-write-sql.ts touchedThreads': [1, below],
   'src/store/thread-write-sql.ts changedMessage': [1, below],
   'src/store/thread-write-sql.ts goneMessage': [1, below],
   'src/store/thread-write-sql.ts changedStep': [1, below],

@@ -313,7 +313,7 @@ test('every statement of the store is among those that were caught', async () =>
     assert.ok(names.has(name), `${name} was not sent: exercise it`)
   assert.ok(names.has('commit_thread_writes') && names.has('commit_thread_writes_keeping'))
   // Batches of one: a thread, its messages, a run, a run with its end, a turn's start, its end, items that were open.
-  for (const mixture of ['cm', 'm', 'r', 'rms', 't', 'mts', 'tsc'])
+  for (const mixture of ['cm', 'm', 'r', 'rms', 't', 'mts', 'tc'])
     assert.ok(names.has(`commit_thread_writes_${mixture}`), `${mixture} of ${[...names].join(', ')}`)
   assert.ok([...names].some((name) => name.endsWith('_charging')))
   assert.ok([...names].some((name) => name.endsWith('_bounded')))

@@ -1,5 +1,5 @@
 import { mostWaiting } from '../contract/thread-policy.ts'
-import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
+import type { MessageRecord, RunRecord } from '../domain/records.ts'
 import { creationBatch } from '../domain/event-log.ts'
 import { isWaiting } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
@@ -16,9 +16,9 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => st
   let logs: ReturnType<typeof logRows> | null = null
   const logged = () => (logs ??= logRows(batch))
   return [
-    () => JSON.stringify(batch.map((write, n) => opRow(write, n, leave))),
-    () => JSON.stringify(batch.flatMap(messageRows)),
-    () => JSON.stringify(batch.flatMap(stepRows)),
+    () => JSON.stringify(batch.map((write, n) => opRow(write, n, leave)).sort(byThread)),
+    () => JSON.stringify(batch.flatMap(newMessages)),
+    () => JSON.stringify(batch.flatMap(newSteps)),
     () => JSON.stringify(batch.flatMap(removedRows)),
     () => JSON.stringify(logged().map(({ row }) => row)),
     () => JSON.stringify(batch.flatMap(({ kept }, n) => (kept ? { n, ...kept } : []))),
@@ -29,6 +29,11 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => st
       logged()
         .map(({ events }) => events)
         .join('\n'),
+    () => JSON.stringify(batch.flatMap(newThreads)),
+    () => JSON.stringify(batch.flatMap(changedRuns)),
+    () => JSON.stringify(batch.flatMap(newRuns)),
+    () => JSON.stringify(batch.flatMap(changedMessages)),
+    () => JSON.stringify(batch.flatMap(changedSteps)),
   ]
 }
 
@@ -78,50 +83,75 @@ function saidAtOnce(write: ThreadWrite): MessageRecord[] {
   return (write.kind === 'create_run' && write.turn?.rows.newMessages) || []
 }
 
+/** How many of its thread's numbers a write takes. */
+function numbersOf(write: ThreadWrite): number {
+  // What waits takes one, for its place in the queue.
+  if (write.kind === 'enqueue') return 1
+  const count = inserted(write).length
+  return newRunOf(write) ? count + 1 + saidAtOnce(write).length : count
+}
+
+function newRunOf(write: ThreadWrite): RunRecord | undefined {
+  const creates = write.kind === 'create_run' || write.kind === 'create_thread' || write.kind === 'enqueue'
+  return creates ? write.run : undefined
+}
+
 /** Without what is null: Postgres reads each key that is sent. */
 function opRow(write: ThreadWrite, n: number, leave: boolean) {
-  const count = inserted(write).length
-  const createsRun =
-    write.kind === 'create_run' || (write.kind === 'create_thread' && write.run !== undefined)
-  const waits = write.kind === 'enqueue'
-  const turn = turnOf(write)
-  const run = turn?.run ?? ('run' in write ? write.run : undefined)
+  const { kind, thread } = write
+  const release = kind === 'delete_thread' || turnOf(write)?.release === true
   return {
     n,
-    leave,
-    kind: write.kind,
-    project_id: write.thread.project_id,
-    thread_id: write.thread.id,
-    // What waits takes one number, for its place in the queue.
-    seqs: waits ? 1 : createsRun ? count + 1 + saidAtOnce(write).length : count,
-    run_ord: waits ? 1 : count + 1,
-    ...(waits ? { front: write.front, most: mostWaiting } : {}),
-    release: write.kind === 'delete_thread' || turn?.release === true,
-    thread: write.kind === 'create_thread' ? write.thread : undefined,
-    message_id: write.kind === 'delete_message' ? write.messageId : undefined,
-    now: write.kind === 'delete_thread' ? write.now : undefined,
+    kind,
+    project_id: thread.project_id,
+    thread_id: thread.id,
+    run_id: kind === 'log' ? write.log.run_id : 'run' in write ? write.run?.id : undefined,
+    seqs: numbersOf(write),
+    release: release || undefined,
+    leave: leave || undefined,
     from_version: 'version' in write ? write.version : undefined,
-    stamp: turn?.stamp,
-    ...(run !== undefined ? runColumns(run) : {}),
-    ...(run !== undefined && !('version' in write) ? fixedColumns(run) : {}),
-    ...(write.kind === 'log'
-      ? { run_id: write.log.run_id, owner_node: write.lease.node, lease_epoch: write.lease.epoch }
-      : {}),
+    ...(kind === 'log' ? { owner_node: write.lease.node, lease_epoch: write.lease.epoch } : {}),
+    ...(kind === 'enqueue' ? { front: write.front, most: mostWaiting } : {}),
+    ...(kind === 'delete_message' ? { message_id: write.messageId } : {}),
+    ...(kind === 'delete_thread' ? { now: write.now } : {}),
   }
 }
 
-/** What of a run never changes: sent with the write that makes it only. */
-function fixedColumns({ assistant_id, created_at, settings }: RunRecord) {
-  return { assistant_id, created_at, settings }
+/** One order in which all servers lock threads: that of code units, which no collation changes. */
+function byThread(a: { thread_id: string }, b: { thread_id: string }): number {
+  return a.thread_id < b.thread_id ? -1 : 1
 }
 
-function runColumns({ id, state, metadata }: RunRecord) {
+function newThreads(write: ThreadWrite) {
+  if (write.kind !== 'create_thread') return []
+  return [{ ...write.thread, next_seq: numbersOf(write), active_run_id: write.run?.id }]
+}
+
+/** As its first turn leaves it, if that is done. */
+function newRuns(write: ThreadWrite, n: number) {
+  const made = newRunOf(write)
+  if (!made) return []
+  const turn = turnOf(write)
+  const run = turn?.run ?? made
+  const { thread_id, project_id, assistant_id, created_at, settings } = run
+  const ord = write.kind === 'enqueue' ? 1 : inserted(write).length + 1
+  const fixed = { thread_id, project_id, assistant_id, created_at, settings }
+  return [{ n, ord, ...fixed, ...changingColumns(run), stamp: turn?.stamp }]
+}
+
+function changedRuns(write: ThreadWrite, n: number) {
+  if ((write.kind !== 'advance' && write.kind !== 'delete_thread') || !write.run) return []
+  const stamp = write.kind === 'advance' ? write.stamp : undefined
+  return [{ n, thread_id: write.thread.id, ...changingColumns(write.run), stamp }]
+}
+
+function changingColumns({ id, state, metadata }: RunRecord) {
   return {
-    run_id: id,
+    id,
     metadata,
     status: isWaiting(state) ? 'waiting' : state.status,
     version: state.version,
-    owner_node: 'owner' in state ? state.owner : undefined,
+    owner_node: 'owner' in state ? (state.owner ?? undefined) : undefined,
     lease_epoch: state.epoch,
     deadline: state.deadline,
     started_at: state.started_at ?? undefined,
@@ -135,12 +165,25 @@ function runColumns({ id, state, metadata }: RunRecord) {
   }
 }
 
-function messageRows(write: ThreadWrite, n: number) {
+function newMessages(write: ThreadWrite, n: number) {
   const before = inserted(write)
   const fresh = before.map((message, i) => ({ n, ord: i + 1, ...message }))
-  const said = saidAtOnce(write).map((message, i) => ({ n, ord: before.length + 2 + i, ...message }))
+  const said = saidAtOnce(write)
+  if (said.length === 0) return fresh
+  return [...fresh, ...said.map((message, i) => ({ n, ord: before.length + 2 + i, ...message }))]
+}
+
+function changedMessages(write: ThreadWrite, n: number) {
   const changed = rowsOf(write)?.changedMessages ?? []
-  return [...fresh, ...said, ...changed.map((message) => ({ n, ord: null, ...message }))]
+  return changed.map(({ thread_id, id, status, content, ended_at, incomplete_reason }) => ({
+    n,
+    thread_id,
+    id,
+    status,
+    content,
+    ended_at,
+    incomplete_reason,
+  }))
 }
 
 function removedRows(write: ThreadWrite, n: number) {
@@ -148,17 +191,24 @@ function removedRows(write: ThreadWrite, n: number) {
   return ids.map((id) => ({ n, thread_id: write.thread.id, id }))
 }
 
-function stepRows(write: ThreadWrite, n: number) {
-  const rows = rowsOf(write)
-  if (!rows) return []
-  const row = (is_new: boolean) => (step: StepRecord) => ({
+function newSteps(write: ThreadWrite, n: number) {
+  const steps = rowsOf(write)?.newSteps ?? []
+  return steps.map((step) => ({ n, ...step, ...step.usage, usage: undefined }))
+}
+
+function changedSteps(write: ThreadWrite, n: number) {
+  const steps = rowsOf(write)?.changedSteps ?? []
+  return steps.map(({ thread_id, id, status, details, usage, error, ended_at, expires_at }) => ({
     n,
-    is_new,
-    ...step,
-    ...step.usage,
-    usage: undefined,
-  })
-  return [...rows.newSteps.map(row(true)), ...rows.changedSteps.map(row(false))]
+    thread_id,
+    id,
+    status,
+    details,
+    ...usage,
+    error,
+    ended_at,
+    expires_at,
+  }))
 }
 
 /** A new run's log begins with the commit that creates it. */

@@ -15,7 +15,7 @@ interface Needs {
   messages: boolean
   /** Changes of runs. */
   turns: boolean
-  /** Steps. */
+  /** New steps. */
   steps: boolean
   /** Messages and steps that are in the store already. */
   changes: boolean
@@ -77,7 +77,7 @@ function needsOf(batch: readonly ThreadWrite[]): Needs {
     const { newMessages, newSteps, changedMessages, changedSteps } = rows
     needs.messages ||= newMessages.length > 0
     needs.changes ||= changedMessages.length > 0 || changedSteps.length > 0
-    needs.steps ||= newSteps.length > 0 || changedSteps.length > 0
+    needs.steps ||= newSteps.length > 0
   }
   return needs
 }
@@ -107,38 +107,36 @@ function nameOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant)
 
 function textOf(needs: Needs, { whole, waits, kept, charged, bounded }: Variant): string {
   const { creates, runs, messages, turns, steps, changes } = needs
+  // Only what the rows of threads say decides then.
+  const plain = !turns && !bounded
   const chosen = [
-    parts.op,
-    turns ? parts.held : parts.heldWithoutRuns,
-    creates ? parts.newThread : parts.noNewThread,
-    turns ? parts.advanced : parts.notAdvanced,
+    plain ? parts.heldThreads : parts.held,
     bounded ? parts.crowd : null,
-    bounded ? parts.goUnlessLong : parts.go,
-    parts.verdict,
-    parts.touched,
-    runs ? parts.newRun : null,
-    messages || changes ? parts.message : null,
+    plain ? parts.verdictOfThreads : bounded ? parts.verdictUnlessLong : parts.verdict,
+    creates ? parts.newThread : null,
+    whole ? parts.touched : parts.touchedThreads,
+    turns ? parts.advanced : plain ? null : parts.noneRenamed,
+    whole ? parts.newRunOrWaiting : runs ? parts.newRun : null,
     messages ? parts.newMessage : null,
     whole ? parts.entry : null,
     changes ? parts.changedMessage : null,
-    whole ? parts.goneMessage : parts.noGoneMessage,
-    steps ? parts.step : null,
+    whole ? parts.goneMessage : plain ? null : parts.noGoneMessage,
     steps ? parts.newStep : null,
-    changes && steps ? parts.changedStep : null,
-    runs || turns ? parts.logged : null,
+    changes ? parts.changedStep : null,
+    turns ? parts.logged : runs ? parts.loggedOfNew : null,
     kept ? parts.kept : null,
     charged ? parts.charged : null,
   ]
-  const outcomes = bounded ? parts.outcomesUnlessLong : parts.outcomes
+  const outcomes = plain ? parts.outcomesOfThreads : bounded ? parts.outcomesUnlessLong : parts.outcomes
   const text = 'with ' + chosen.filter((part) => part !== null).join(', ') + '\n' + outcomes
   return waits ? text.replaceAll(' skip locked', '') : text
 }
 
 /** Numbers the parameters that a text has anew, without gaps. */
 function numbered(text: string): { text: string; takes: number[] } {
-  const used = [...new Set(text.match(/\$\d/g))].toSorted()
+  const used = [...new Set(text.match(/\$\d+/g))].toSorted()
   return {
-    text: text.replaceAll(/\$\d/g, (parameter) => `$${used.indexOf(parameter) + 1}`),
+    text: text.replaceAll(/\$\d+/g, (parameter) => `$${used.indexOf(parameter) + 1}`),
     takes: used.map((parameter) => Number(parameter.slice(1)) - 1),
   }
 }

@@ -182,14 +182,19 @@ interface OutcomeRow {
   base: number | null
 }
 
+/** In the order of the writes, which is not that of the rows. */
 function outcomesOf(rows: OutcomeRow[]): BatchOutcome[] {
-  return rows.map(({ outcome, run_id, policy, metadata, base }) => {
-    if (outcome === 'locked') return { outcome, runId: run_id ?? '', policy }
-    if (outcome !== 'ok') return { outcome }
-    return {
-      outcome,
-      ...(metadata === null ? {} : { metadata }),
-      ...(base === null ? {} : { counter: base }),
-    }
-  })
+  const outcomes: BatchOutcome[] = []
+  for (const { n, outcome, run_id, policy, metadata, base } of rows)
+    outcomes[n] =
+      outcome === 'locked'
+        ? { outcome, runId: run_id ?? '', policy }
+        : outcome === 'ok'
+          ? {
+              outcome,
+              ...(metadata === null ? {} : { metadata }),
+              ...(base === null ? {} : { counter: base }),
+            }
+          : { outcome }
+  return outcomes
 }
