@@ -17,23 +17,25 @@ export interface StopPoint {
 }
 
 const commit = 'commit_thread_writes'
-const advanceTo = (status: string) => [commit, '"kind":"advance"', `"status":"${status}"`]
+/** As a write of this kind goes out, and the status of a run behind its metadata (thread-write-rows.ts). */
+const writeOf = (kind: string) => [commit, `,"${kind}","`]
+const advanceTo = (status: string) => [...writeOf('advance'), `},"${status}",`]
 
 /** Every commit of a run's life, and what else changes a run. */
 const commits: Record<string, readonly string[]> = {
-  'create thread': [commit, '"kind":"create_thread"'],
-  'add message': [commit, '"kind":"append"'],
-  'create run': [commit, '"kind":"create_run"'],
+  'create thread': writeOf('create_thread'),
+  'add message': writeOf('append'),
+  'create run': writeOf('create_run'),
   'start or open items': advanceTo('in_progress'),
-  'log deltas': [commit, '"kind":"log"'],
+  'log deltas': writeOf('log'),
   'ask for outputs': advanceTo('requires_action'),
   'take outputs': advanceTo('queued'),
   'ask to cancel': advanceTo('cancelling'),
   cancelled: advanceTo('cancelled'),
   completed: advanceTo('completed'),
-  'wait for the thread': [commit, '"kind":"enqueue"'],
+  'wait for the thread': writeOf('enqueue'),
   'hand the thread on': ['admit_to_threads'],
-  'delete thread': [commit, '"kind":"delete_thread"'],
+  'delete thread': writeOf('delete_thread'),
   claim: ['claim_runs'],
   beat: ['beat'],
 }

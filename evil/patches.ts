@@ -37,8 +37,8 @@ export const evilPatches: EvilPatch[] = [
     edits: [
       {
         file: 'src/store/thread-write-sql.ts',
-        find: '    and h.present_version = h.from_version and',
-        replace: '    and',
+        find: 'then present_version = from_version and',
+        replace: 'then',
       },
     ],
     tests: ['test/store-guards.test.ts', 'test/simulation.test.ts'],

@@ -42,7 +42,7 @@ const { heldThread, ended, textsOf } = queueing(behind)
 /** The statement as it goes to Postgres by itself. */
 const commit = 'commit\0'
 /** Among the parameters of the statement that writes it, and of the one that looks it up. */
-const enqueue = '"kind":"enqueue"'
+const enqueue = '"enqueue"'
 
 test('what is sent to a held thread and whose answers are lost waits once, and its sender hears of it', async () => {
   const { threads } = behind.client.beta

@@ -1,5 +1,5 @@
 import { mostWaiting } from '../contract/thread-policy.ts'
-import type { MessageRecord, RunRecord } from '../domain/records.ts'
+import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
 import { creationBatch } from '../domain/event-log.ts'
 import { isWaiting } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
@@ -16,7 +16,7 @@ export function writeParameters(batch: ThreadWrite[], leave: boolean): (() => st
   let logs: ReturnType<typeof logRows> | null = null
   const logged = () => (logs ??= logRows(batch))
   return [
-    () => JSON.stringify(batch.map((write, n) => opRow(write, n, leave)).sort(byThread)),
+    () => JSON.stringify(inOrder(batch).map(([n, write]) => opRow(write, n, leave))),
     () => JSON.stringify(batch.flatMap(newMessages)),
     () => JSON.stringify(batch.flatMap(newSteps)),
     () => JSON.stringify(batch.flatMap(removedRows)),
@@ -96,86 +96,104 @@ function newRunOf(write: ThreadWrite): RunRecord | undefined {
   return creates ? write.run : undefined
 }
 
-/** Without what is null: Postgres reads each key that is sent. */
-function opRow(write: ThreadWrite, n: number, leave: boolean) {
+// The rows that most batches have are arrays, with their values in the order in which the statement names them: Postgres reads them in
+// half the time that objects take.
+
+/** As $1 of the statement. */
+function opRow(write: ThreadWrite, n: number, leave: boolean): unknown[] {
   const { kind, thread } = write
   const release = kind === 'delete_thread' || turnOf(write)?.release === true
-  return {
-    n,
-    kind,
-    project_id: thread.project_id,
-    thread_id: thread.id,
-    run_id: kind === 'log' ? write.log.run_id : 'run' in write ? write.run?.id : undefined,
-    seqs: numbersOf(write),
-    release: release || undefined,
-    leave: leave || undefined,
-    from_version: 'version' in write ? write.version : undefined,
-    ...(kind === 'log' ? { owner_node: write.lease.node, lease_epoch: write.lease.epoch } : {}),
-    ...(kind === 'enqueue' ? { front: write.front, most: mostWaiting } : {}),
-    ...(kind === 'delete_message' ? { message_id: write.messageId } : {}),
-    ...(kind === 'delete_thread' ? { now: write.now } : {}),
-  }
+  const run = kind === 'log' ? write.log.run_id : 'run' in write ? write.run?.id : null
+  const row = [n, kind, thread.project_id, thread.id, run, numbersOf(write), release, leave]
+  if (kind === 'create_thread' || kind === 'append' || kind === 'create_run') return row
+  const { node, epoch } = kind === 'log' ? write.lease : { node: null, epoch: null }
+  return [
+    ...row,
+    'version' in write ? write.version : null,
+    node,
+    epoch,
+    kind === 'delete_message' ? write.messageId : null,
+    kind === 'delete_thread' ? write.now : null,
+    kind === 'enqueue' ? write.front : null,
+    mostWaiting,
+  ]
 }
 
-/** One order in which all servers lock threads: that of code units, which no collation changes. */
-function byThread(a: { thread_id: string }, b: { thread_id: string }): number {
-  return a.thread_id < b.thread_id ? -1 : 1
+/** In one order for all servers: that of code units, which no collation changes. */
+function inOrder(batch: readonly ThreadWrite[]): [number, ThreadWrite][] {
+  return [...batch.entries()].sort(([, a], [, b]) => (a.thread.id < b.thread.id ? -1 : 1))
 }
 
-function newThreads(write: ThreadWrite) {
+/** As $10 of the statement. */
+function newThreads(write: ThreadWrite): unknown[][] {
   if (write.kind !== 'create_thread') return []
-  return [{ ...write.thread, next_seq: numbersOf(write), active_run_id: write.run?.id }]
+  const { id, project_id, created_at, tool_resources, metadata, policy } = write.thread
+  const held = write.run?.id
+  return [[id, project_id, created_at, tool_resources, metadata, numbersOf(write), held, policy]]
 }
 
-/** As its first turn leaves it, if that is done. */
-function newRuns(write: ThreadWrite, n: number) {
+/** As $12 of the statement; as its first turn leaves it, if that is done. */
+function newRuns(write: ThreadWrite, n: number): unknown[][] {
   const made = newRunOf(write)
   if (!made) return []
   const turn = turnOf(write)
   const run = turn?.run ?? made
-  const { thread_id, project_id, assistant_id, created_at, settings } = run
   const ord = write.kind === 'enqueue' ? 1 : inserted(write).length + 1
-  const fixed = { thread_id, project_id, assistant_id, created_at, settings }
-  return [{ n, ord, ...fixed, ...changingColumns(run), stamp: turn?.stamp }]
+  const { thread_id, project_id, assistant_id, created_at, settings } = run
+  return [[n, ord, thread_id, project_id, assistant_id, created_at, settings, turn?.stamp, ...columnsOf(run)]]
 }
 
-function changedRuns(write: ThreadWrite, n: number) {
+/** As $11 of the statement. */
+function changedRuns(write: ThreadWrite, n: number): unknown[][] {
   if ((write.kind !== 'advance' && write.kind !== 'delete_thread') || !write.run) return []
-  const stamp = write.kind === 'advance' ? write.stamp : undefined
-  return [{ n, thread_id: write.thread.id, ...changingColumns(write.run), stamp }]
+  const stamp = write.kind === 'advance' ? write.stamp : null
+  return [[n, write.thread.id, stamp, ...columnsOf(write.run)]]
 }
 
-function changingColumns({ id, state, metadata }: RunRecord) {
-  return {
+/** What of a run may change, behind its id. */
+function columnsOf({ id, state, metadata }: RunRecord): unknown[] {
+  const { usage } = state
+  return [
     id,
     metadata,
-    status: isWaiting(state) ? 'waiting' : state.status,
-    version: state.version,
-    owner_node: 'owner' in state ? (state.owner ?? undefined) : undefined,
-    lease_epoch: state.epoch,
-    deadline: state.deadline,
-    started_at: state.started_at ?? undefined,
-    ended_at: 'ended_at' in state ? state.ended_at : undefined,
-    calls: state.status === 'requires_action' ? state.calls : undefined,
-    error: state.status === 'failed' ? state.error : undefined,
-    reason: state.status === 'incomplete' ? state.reason : undefined,
-    ...state.usage,
-    turns: state.turns,
-    attempts: state.attempts,
-  }
+    isWaiting(state) ? 'waiting' : state.status,
+    state.version,
+    'owner' in state ? state.owner : null,
+    state.epoch,
+    state.deadline,
+    state.started_at,
+    'ended_at' in state ? state.ended_at : null,
+    state.status === 'requires_action' ? state.calls : null,
+    state.status === 'failed' ? state.error : null,
+    state.status === 'incomplete' ? state.reason : null,
+    usage.prompt_tokens,
+    usage.completion_tokens,
+    usage.total_tokens,
+    state.turns,
+    state.attempts,
+  ]
 }
 
-function newMessages(write: ThreadWrite, n: number) {
+/** As $2 of the statement. */
+function newMessages(write: ThreadWrite, n: number): unknown[][] {
   const before = inserted(write)
-  const fresh = before.map((message, i) => ({ n, ord: i + 1, ...message }))
+  const fresh = before.map((message, i) => messageRow(message, n, i + 1))
   const said = saidAtOnce(write)
   if (said.length === 0) return fresh
-  return [...fresh, ...said.map((message, i) => ({ n, ord: before.length + 2 + i, ...message }))]
+  return [...fresh, ...said.map((message, i) => messageRow(message, n, before.length + 2 + i))]
 }
 
-function changedMessages(write: ThreadWrite, n: number) {
+function messageRow(message: MessageRecord, n: number, ord: number): unknown[] {
+  const { thread_id, id, project_id, role, status, content, assistant_id, run_id } = message
+  const { attachments, metadata, created_at, ended_at, incomplete_reason } = message
+  const items = [content, assistant_id, run_id, attachments, metadata]
+  return [n, ord, thread_id, id, project_id, role, status, ...items, created_at, ended_at, incomplete_reason]
+}
+
+/** As $13 of the statement. */
+function changedMessages(write: ThreadWrite, n: number): unknown[][] {
   const changed = rowsOf(write)?.changedMessages ?? []
-  return changed.map(({ thread_id, id, status, content, ended_at, incomplete_reason }) => ({
+  return changed.map(({ thread_id, id, status, content, ended_at, incomplete_reason }) => [
     n,
     thread_id,
     id,
@@ -183,7 +201,7 @@ function changedMessages(write: ThreadWrite, n: number) {
     content,
     ended_at,
     incomplete_reason,
-  }))
+  ])
 }
 
 function removedRows(write: ThreadWrite, n: number) {
@@ -191,24 +209,25 @@ function removedRows(write: ThreadWrite, n: number) {
   return ids.map((id) => ({ n, thread_id: write.thread.id, id }))
 }
 
-function newSteps(write: ThreadWrite, n: number) {
+/** As $3 of the statement. */
+function newSteps(write: ThreadWrite, n: number): unknown[][] {
   const steps = rowsOf(write)?.newSteps ?? []
-  return steps.map((step) => ({ n, ...step, ...step.usage, usage: undefined }))
+  return steps.map((step) => {
+    const { thread_id, id, project_id, run_id, assistant_id, seq, turn, created_at, expires_at } = step
+    const fixed = [thread_id, id, project_id, run_id, assistant_id, seq, turn, created_at, expires_at]
+    return [n, ...fixed, ...stepColumns(step)]
+  })
 }
 
-function changedSteps(write: ThreadWrite, n: number) {
+/** As $14 of the statement. */
+function changedSteps(write: ThreadWrite, n: number): unknown[][] {
   const steps = rowsOf(write)?.changedSteps ?? []
-  return steps.map(({ thread_id, id, status, details, usage, error, ended_at, expires_at }) => ({
-    n,
-    thread_id,
-    id,
-    status,
-    details,
-    ...usage,
-    error,
-    ended_at,
-    expires_at,
-  }))
+  return steps.map((step) => [n, step.thread_id, step.id, step.expires_at, ...stepColumns(step)])
+}
+
+function stepColumns({ status, details, usage, error, ended_at }: StepRecord): unknown[] {
+  const { prompt_tokens, completion_tokens, total_tokens } = usage ?? {}
+  return [status, details, prompt_tokens, completion_tokens, total_tokens, error, ended_at]
 }
 
 /** A new run's log begins with the commit that creates it. */
@@ -220,13 +239,14 @@ function logsOf(write: ThreadWrite): (LogRow | null | undefined)[] {
   return [begin, turnOf(write)?.log]
 }
 
-/** The rows of the log, their texts beside them. */
-function logRows(batch: ThreadWrite[]): { row: object; events: string }[] {
+/** The rows of the log, as $5 of the statement, and their texts beside them. */
+function logRows(batch: ThreadWrite[]): { row: unknown[]; events: string }[] {
   return batch.flatMap((write, n) =>
     logsOf(write).flatMap((log) => {
       if (!log) return []
-      const { events, ...row } = log
-      return { row: { n, thread_id: write.thread.id, project_id: write.thread.project_id, ...row }, events }
+      const { events, run_id, term, first_no, last_no, ends } = log
+      const { id, project_id } = write.thread
+      return { row: [n, id, run_id, term, first_no, last_no, project_id, ends], events }
     }),
   )
 }
