@@ -11,9 +11,9 @@ import { openItemsOfRuns } from '../src/store/run-writes.ts'
 import { countActiveRuns } from '../src/store/runs.ts'
 import { createPool } from '../src/store/pool.ts'
 import { chargeTokens } from '../src/store/usage-days.ts'
+import { commitMixtures } from './support/mixtures.ts'
 import { hang, text, toolCalls } from './support/mock-model.ts'
-import { noRows } from '../src/store/thread-write.ts'
-import { advance, keyOf, newMessage, newRun, newStep, now } from './support/records.ts'
+import { newMessage } from './support/records.ts'
 import { readyToRun, startServer, tool } from './support/server.ts'
 import { queue, replace, say } from './support/thread-queue.ts'
 
@@ -111,7 +111,7 @@ async function exerciseAll(): Promise<void> {
   await exerciseKeys()
   await exerciseQueue()
   await exerciseLimits()
-  await exerciseEarlyTurn()
+  await commitMixtures(server.app.store.pool)
   mock.reset()
   mock.next(hang())
   await threads.runs.create(thread, { assistant_id: assistant })
@@ -175,18 +175,6 @@ async function exerciseLimits(): Promise<void> {
   assert.equal(run.status, 'completed')
   await chargeTokens(pool, { project_id: 'default', key_id: '', node_id: node, tokens: 1 })
   tokenLimits.replace({ keys: [], projects: [] })
-}
-
-/** A run that is created together with its end: only a server that is alone does so. */
-async function exerciseEarlyTurn(): Promise<void> {
-  const { thread: id } = await readyToRun(server)
-  const run = newRun(id)
-  const message = newMessage(id, 'Said.', { run_id: run.id })
-  const rows = { ...noRows, newMessages: [message], newSteps: [newStep(run, message.id)] }
-  const turn = advance(run, { type: 'abandon', now }, rows)
-  const thread = keyOf(id)
-  const written = await server.app.store.write({ kind: 'create_run', thread, messages: [], run, turn })
-  assert.deepEqual(written, { outcome: 'ok' })
 }
 
 async function exerciseFiles(): Promise<void> {
@@ -312,8 +300,8 @@ test('every statement of the store is among those that were caught', async () =>
   for (const name of (await namesInSources()).filter((name) => !few.test(name)))
     assert.ok(names.has(name), `${name} was not sent: exercise it`)
   assert.ok(names.has('commit_thread_writes') && names.has('commit_thread_writes_keeping'))
-  // Batches of one: a thread, its messages, a run, a run with its end, a turn's start, its end, items that were open.
-  for (const mixture of ['cm', 'm', 'r', 'rms', 't', 'mts', 'tc'])
+  // Batches of one: a thread, its messages, a run, a turn's end, items that were open. And what goes out together under load.
+  for (const mixture of ['cm', 'm', 'r', 't', 'mts', 'tc', 'crms', 'crmt'])
     assert.ok(names.has(`commit_thread_writes_${mixture}`), `${mixture} of ${[...names].join(', ')}`)
   assert.ok([...names].some((name) => name.endsWith('_charging')))
   assert.ok([...names].some((name) => name.endsWith('_bounded')))
