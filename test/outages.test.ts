@@ -140,20 +140,23 @@ test('when Postgres takes no more connections, servers that have lost theirs say
   const admin = await connected(t, url)
   const load = await throughOutage(mock, urls, async (during) => {
     const others: pg.Client[] = []
-    await admin.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'threadmill %'`,
-    )
-    // Faster than the servers find out: whoever comes first has them.
-    const taking = Array.from({ length: 120 }, async () => {
+    const take = async () => {
       const client = new pg.Client({ connectionString: url })
       client.on('error', () => {})
       await client.connect().then(
         () => others.push(client),
         () => {},
       )
-    })
-    await Promise.all(taking)
-    await saysNotReady(during)
+    }
+    // Whoever comes first has them: those that a server got back are taken from it once more.
+    const takeAll = async () => {
+      await admin.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'threadmill %'`,
+      )
+      await Promise.all(Array.from({ length: 120 }, take))
+      return during.readiness.at(-1) === 503
+    }
+    await until(takeAll, 'readyz says 503')
     await Promise.all(others.map((client) => client.end()))
   })
   assert.equal(load.readiness.at(-1), 200)
