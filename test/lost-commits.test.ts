@@ -44,6 +44,18 @@ test('a run whose every commit answer is lost completes, calls the model once an
   assert.equal((await texts(thread)).length, 2)
 })
 
+test('a run whose history cannot be read waits until it can, and loses no attempt', async () => {
+  const { assistant, thread } = await readyToRun(server)
+  const lost = proxy.lost
+  // A read is made again once by itself.
+  proxy.loseAnswersOf('newest_messages', 2)
+  const run = await behind.client.beta.threads.runs.createAndPoll(thread, { assistant_id: assistant })
+  assert.equal(run.status, 'completed')
+  assert.equal(proxy.lost, lost + 2)
+  const rows = await server.db.sql('select attempts from runs where id = $1', [run.id])
+  assert.deepEqual(rows, [{ attempts: 0 }])
+})
+
 test('each kind of write is told from one that was not done, by ids that only it has', async () => {
   const { store } = server.app
   const [thread, other] = [newThread(), newThread()]

@@ -110,12 +110,10 @@ export class RunTask {
       const spent = await spentTokens(this.#deps.store, this.#run)
       if (spent !== null) return this.#refuse(spent)
     }
-    const context = await buildContext(
-      this.#deps.store,
-      this.#run,
-      this.#deps.windowOf(this.#run.project_id, this.#run.settings.model),
-      this.#abort.signal,
-    )
+    const { store, windowOf } = this.#deps
+    const window = windowOf(this.#run.project_id, this.#run.settings.model)
+    const signal = this.#abort.signal
+    const context = await this.#whenItCanBe(() => buildContext(store, this.#run, window, signal))
     const ids = { message: newId('message'), messageStep: newId('step'), callStep: newId('step') }
     const turn = new Turn(this.#run, context.firstSeq, ids)
     const outcome = await this.#converse(turn, context)
@@ -340,13 +338,14 @@ export class RunTask {
   }
 
   /**
-   * A database whose disk is full takes a commit when it has room again, one whose rows someone else holds when they are free.
-   * Until then the turn is kept, as long as it is ours: given up, it would cost an attempt and another model call.
+   * A database whose disk is full takes a commit when it has room again, one whose rows someone else holds when they are free, and one
+   * whose connections break can be read again in a moment. Until then the turn is kept, as long as it is ours: given up, it would cost
+   * an attempt and another model call.
    */
-  async #whenItCanBe<T>(commit: () => Promise<T>): Promise<T> {
+  async #whenItCanBe<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await commit()
+        return await work()
       } catch (error) {
         const isPassing = hadNoRoom(error) || error instanceof NotDone
         if (!isPassing || !this.#isOurs() || this.#interruption === 'release') throw error
