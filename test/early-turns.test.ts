@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import type OpenAI from 'openai'
+import { allEvents } from './support/run-events.ts'
 import { startServer, readyToRun, textOf, tool } from './support/server.ts'
 import { gate, status, text, toolCalls, type Answer } from './support/mock-model.ts'
 import { hold } from './support/nodes.ts'
@@ -53,6 +55,10 @@ async function transactionsOf(run: string): Promise<number> {
   return rows.length
 }
 
+async function logOf(run: string): Promise<object[]> {
+  return db.sql('select term from run_events where run_id = $1', [run])
+}
+
 /** Its numbers in the thread, and whether something still holds it. */
 async function placeOf(thread: string, run: string) {
   const [row] = await db.sql<{ run: number; said: number[]; next: number; active: string | null }>(
@@ -78,23 +84,6 @@ test('a run whose model answers at once is created and ended in one commit, and 
   assert.deepEqual(await placeOf(thread, run.id), { run: 2, said: [1, 3], next: 3, active: null })
   const { data } = await threads.messages.list(thread)
   assert.deepEqual(data.map(textOf), ['All at once.', 'Good morning?'])
-  const events = await (await server.fetch(`/v1/threads/${thread}/runs/${run.id}/events`)).text()
-  const names = [...events.matchAll(/^event: (.*)$/gm)].map(([, name]) => name)
-  assert.deepEqual(names, [
-    'thread.run.created',
-    'thread.run.queued',
-    'thread.run.in_progress',
-    'thread.run.step.created',
-    'thread.run.step.in_progress',
-    'thread.message.created',
-    'thread.message.in_progress',
-    'thread.message.delta',
-    'thread.message.delta',
-    'thread.message.completed',
-    'thread.run.step.completed',
-    'thread.run.completed',
-    'done',
-  ])
   assert.equal(mock.requests.length, 1, 'it is executed once')
   // The thread goes on behind it.
   await threads.messages.create(thread, { role: 'user', content: 'And now?' })
@@ -108,6 +97,45 @@ test('a run whose model answers at once is created and ended in one commit, and 
       .slice(-3),
     ['Good morning?', 'All at once.', 'And now?'],
   )
+})
+
+test('the events of a run that was over with its creation are told by what is stored of it, and can be gone on with', async () => {
+  const { assistant, thread } = await quick()
+  mock.next(atOnce('All ', 'at once.'))
+  const run = await threads.runs.create(thread, { assistant_id: assistant })
+  const path = { thread, run: run.id }
+  assert.equal((await logOf(run.id)).length, 0)
+  const seen = await allEvents(server, path)
+  assert.deepEqual(
+    seen.map(({ event }) => event),
+    [
+      'thread.run.created',
+      'thread.run.queued',
+      'thread.run.in_progress',
+      'thread.run.step.created',
+      'thread.run.step.in_progress',
+      'thread.message.created',
+      'thread.message.in_progress',
+      'thread.message.delta',
+      'thread.message.completed',
+      'thread.run.step.completed',
+      'thread.run.completed',
+    ],
+  )
+  const dataOf = (name: string) => seen.find(({ event }) => event === name)?.data
+  const created = dataOf('thread.run.created') as OpenAI.Beta.Threads.Run
+  assert.deepEqual({ ...created, expires_at: run.expires_at }, run, 'as its creation was answered')
+  assert.deepEqual(dataOf('thread.run.completed'), await threads.runs.retrieve(run.id, { thread_id: thread }))
+  const [message] = (await threads.messages.list(thread)).data
+  assert.deepEqual(dataOf('thread.message.completed'), message)
+  assert.deepEqual(await allEvents(server, path, seen[4]?.id), seen.slice(5))
+})
+
+test('a run that asks for tools before anybody knows of it has a log: it goes on', async () => {
+  const { assistant, thread } = await quick([tool('f')])
+  mock.next(toolCalls([{ id: 'call_a', name: 'f', arguments: '{}' }]))
+  const run = await threads.runs.create(thread, { assistant_id: assistant })
+  assert.equal((await logOf(run.id)).length, 2)
 })
 
 test('what ends a turn otherwise goes with the creation too: tools that are asked for, and an error', async () => {

@@ -48,7 +48,7 @@ test('in one batch, writes to held rows are busy, to rows that are not there gon
   const { store } = server.app
   for (const thread of [heldThread, free]) await store.write({ kind: 'create_thread', thread, messages: [] })
   const [first, second, third, other] = [await running(), await running(), await running(), await running()]
-  const log = { run_id: second.run.id, term: 9, first_no: 0, last_no: 0, events: '[]', ends: false }
+  const log = { run_id: second.run.id, term: 9, first_no: 0, last_no: 0, events: [], ends: false }
   const end = { type: 'abandon', now } as const
   const batch: ThreadWrite[] = [
     append(heldThread.id),

@@ -204,7 +204,7 @@ test('another project reads and changes nothing', async () => {
 
 test('events told under a foreign or a lost lease are not logged', async () => {
   const { thread, run } = await running()
-  const log = { run_id: run.id, term: 2, first_no: 0, last_no: 0, events: '[]', ends: false }
+  const log = { run_id: run.id, term: 2, first_no: 0, last_no: 0, events: [], ends: false }
   const write = { kind: 'log', thread: keyOf(thread), lease, log } as const
   await must(write)
   const before = await rowsOf(thread)

@@ -2,18 +2,19 @@ import type pg from 'pg'
 import type { Metadata } from '../contract/schema.ts'
 import { query } from './pool.ts'
 import type { RunKey } from './run-writes.ts'
-import { decodeEvents, encodeEvents, endsRun, type EventBatch, type EventPlace } from '../domain/event-log.ts'
+import type { StreamEvent } from '../contract/events.ts'
+import { decodeEvents, endsRun, type EventBatch, type EventPlace } from '../domain/event-log.ts'
 import type { RunRecord } from '../domain/records.ts'
 
 // The log of a run's events: written with the run's changes (thread-write.ts), read and trimmed here.
 
-/** A row of the log. */
+/** What becomes a row of the log. Its events are encoded when it is sent, which not every one is (thread-write-rows.ts). */
 export interface LogRow {
   run_id: string
   term: number
   first_no: number
   last_no: number
-  events: string
+  events: readonly StreamEvent[]
   ends: boolean
 }
 
@@ -28,7 +29,7 @@ export function logRow(
     term,
     first_no: first,
     last_no: first + events.length - 1,
-    events: encodeEvents(events),
+    events,
     ends: events.some(endsRun),
   }
 }
@@ -51,12 +52,12 @@ export async function readEvents(
   limit: number,
 ): Promise<Pick<EventBatch, 'term' | 'first' | 'events'>[]> {
   const key = [run.project_id, run.thread_id, run.id]
-  const rows = await query<LogRow & { metadata: Metadata | null }>(pool, 'read_events', readText, [
-    ...key,
-    after.term,
-    after.no,
-    limit,
-  ])
+  const rows = await query<{ term: number; first_no: number; events: string; metadata: Metadata | null }>(
+    pool,
+    'read_events',
+    readText,
+    [...key, after.term, after.no, limit],
+  )
   return rows.map((row) => ({
     term: row.term,
     first: row.first_no,

@@ -2,7 +2,7 @@ import pg from 'pg'
 import type { CreateRun } from './early-turns.ts'
 import { NotDone, NotSent, Unsendable, wasRolledBack } from './pool.ts'
 import type { Advance, BatchOutcome, ThreadWrite, WriteOutcome } from './thread-write.ts'
-import { sizeOf } from './write-size.ts'
+import { sizeOfWrite } from './write-size.ts'
 
 // Concurrent writes share one statement and one fsync: while a flush is under way, what arrives waits and goes
 // out together in the next. One lane: two would make smaller batches for more work in Postgres.
@@ -135,7 +135,7 @@ export class GroupCommit {
     const join = (turn: Advance) => {
       if (waiting.sent) return false
       waiting.write = { ...write, turn }
-      waiting.size += sizeOf(turn)
+      waiting.size += sizeOfWrite(turn)
       release()
       return true
     }
@@ -157,7 +157,7 @@ export class GroupCommit {
     const { promise: outcome, resolve, reject } = Promise.withResolvers<WriteOutcome>()
     const waiting: Waiting = {
       write,
-      size: sizeOf(write),
+      size: sizeOfWrite(write),
       since: this.#now(),
       tries: 0,
       waits: 0,

@@ -1,6 +1,6 @@
 import { mostWaiting } from '../contract/thread-policy.ts'
 import type { MessageRecord, RunRecord, StepRecord } from '../domain/records.ts'
-import { creationBatch } from '../domain/event-log.ts'
+import { creationBatch, encodeEvents } from '../domain/event-log.ts'
 import { isWaiting } from '../domain/run.ts'
 import { logRow, type LogRow } from './event-log.ts'
 import type { Advance, ThreadWrite, WrittenRows } from './thread-write.ts'
@@ -234,9 +234,12 @@ function stepColumns({ status, details, usage, error, ended_at }: StepRecord): u
 function logsOf(write: ThreadWrite): (LogRow | null | undefined)[] {
   if ('log' in write) return [write.log]
   if (write.kind !== 'create_run' && write.kind !== 'create_thread' && write.kind !== 'enqueue') return []
+  const turn = turnOf(write)
+  // Over before anybody could know of it: whoever asks is told of it from its rows (docs/decisions/0031).
+  if (turn?.log?.ends) return []
   const thread = write.kind === 'create_thread' ? write.thread : null
   const begin = write.run && logRow(write.run.id, creationBatch(write.run, thread))
-  return [begin, turnOf(write)?.log]
+  return [begin, turn?.log]
 }
 
 /** The rows of the log, as $5 of the statement, and their texts beside them. */
@@ -246,7 +249,8 @@ function logRows(batch: ThreadWrite[]): { row: unknown[]; events: string }[] {
       if (!log) return []
       const { events, run_id, term, first_no, last_no, ends } = log
       const { id, project_id } = write.thread
-      return { row: [n, id, run_id, term, first_no, last_no, project_id, ends], events }
+      const row = [n, id, run_id, term, first_no, last_no, project_id, ends]
+      return { row, events: encodeEvents(events) }
     }),
   )
 }
