@@ -29,7 +29,8 @@ export function runEventRoutes(app: FastifyInstance, context: HttpContext): void
       details:
         'Each event has an id. Send the last one that was seen as `Last-Event-ID`, and the stream goes on behind it, from any ' +
         'server. It stays open while the run waits for outputs, and ends with `done` behind the last event. After some time ' +
-        '(`EVENTS_KEPT_FOR`) the events are told anew from what is stored, each text in one piece.',
+        '(`EVENTS_KEPT_FOR`) the events are told anew from what is stored, each text in one piece; those of a run that was over ' +
+        'before its creation was answered are from the first.',
       answer: Type.String({ description: 'Server-sent events.' }),
       streams: 'always',
     },
