@@ -313,4 +313,17 @@ export const evilPatches: EvilPatch[] = [
     tests: ['test/early-turns.test.ts'],
     titles: 'broken off',
   },
+  {
+    name: 'no log of a run that goes on',
+    harm: 'streams of a run that asked for tools with its creation do not know how it began',
+    edits: [
+      {
+        file: 'src/store/thread-write-rows.ts',
+        find: 'if (turn?.log?.ends) return []',
+        replace: 'if (turn) return []',
+      },
+    ],
+    tests: ['test/early-turns.test.ts'],
+    titles: 'has a log',
+  },
 ]
